@@ -1,0 +1,1 @@
+"""Networks: the denoiser and the guidance."""

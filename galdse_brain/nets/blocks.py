@@ -1,0 +1,165 @@
+"""Building blocks of the U-Net (NCSN++, arXiv 2011.13456, appendix H).
+
+Authors
+ * The galdse developers
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+SQRT_HALF = math.sqrt(0.5)
+
+
+def fan_average_(weight, scale=1.0):
+    """Uniform initialisation with variance ``2 scale / (fan_in + fan_out)``."""
+    receptive = weight[0, 0].numel()
+    fan = (weight.shape[0] + weight.shape[1]) * receptive / 2
+    bound = math.sqrt(3 * scale / fan)
+    return nn.init.uniform_(weight, -bound, bound)
+
+
+def conv(in_channels, out_channels, kernel_size, scale=1.0):
+    """Convolution that keeps the size; ``scale`` 1e-10 starts it at zero."""
+    layer = nn.Conv2d(
+        in_channels, out_channels, kernel_size, padding=kernel_size // 2
+    )
+    fan_average_(layer.weight, scale)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def dense(in_features, out_features):
+    """Linear layer with the same initialisation."""
+    layer = nn.Linear(in_features, out_features)
+    fan_average_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def group_norm(channels):
+    """GroupNorm with four channels to a group, at most 16 groups."""
+    return nn.GroupNorm(min(channels // 4, 16), channels, eps=1e-6)
+
+
+class Resample(nn.Module):
+    """Resamples both axes by two with the filter [1, 3, 3, 1], zero borders.
+
+    As a depth-wise convolution no inserted zero is ever multiplied.
+
+    Arguments
+    ---------
+    convolve : callable
+        ``conv2d`` halves, ``conv_transpose2d`` doubles.
+    gain : float
+        Sum of the filter: 1 to halve, 4 to double.
+    """
+
+    def __init__(self, convolve, gain):
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        kernel = gain * torch.outer(taps, taps) / 64
+        self.convolve = convolve
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, x):
+        """(B, C, F, T) to (B, C, F/2, T/2) or (B, C, 2F, 2T)."""
+        channels = x.shape[1]
+        weight = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return self.convolve(x, weight, stride=2, padding=1, groups=channels)
+
+
+def downsample():
+    """Halves bins and frames."""
+    return Resample(functional.conv2d, gain=1)
+
+
+def upsample():
+    """Doubles bins and frames."""
+    return Resample(functional.conv_transpose2d, gain=4)
+
+
+class StepEmbedding(nn.Module):
+    """Sinusoidal features of the step, then two dense layers.
+
+    Arguments
+    ---------
+    features : int
+        Number of sinusoids, half sine and half cosine; the output has four
+        times as many channels.
+    """
+
+    def __init__(self, features):
+        super().__init__()
+        half = features // 2
+        exponent = torch.arange(half) / (half - 1)
+        self.register_buffer("rates", 10000.0**-exponent, persistent=False)
+        self.layers = nn.Sequential(
+            dense(features, 4 * features),
+            nn.SiLU(),
+            dense(4 * features, 4 * features),
+        )
+
+    def forward(self, t):
+        """Times (B,) to an embedding (B, 4 features)."""
+        angle = t[:, None] * self.rates
+        return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class ResBlock(nn.Module):
+    """BigGAN residual block: two 3x3 convolutions, embedding in between.
+
+    Arguments
+    ---------
+    in_channels, out_channels : int
+        Channels of input and output.
+    embedding : int
+        Channels of the step embedding.
+    resample : torch.nn.Module, optional
+        Applied to both branches, see ``downsample`` and ``upsample``.
+    """
+
+    def __init__(self, in_channels, out_channels, embedding, resample=None):
+        super().__init__()
+        self.resample = nn.Identity() if resample is None else resample
+        self.norm_in = group_norm(in_channels)
+        self.conv_in = conv(in_channels, out_channels, 3)
+        self.embed = dense(embedding, out_channels)
+        self.norm_out = group_norm(out_channels)
+        self.conv_out = conv(out_channels, out_channels, 3, scale=1e-10)
+        changes = resample is not None or in_channels != out_channels
+        self.skip = (
+            conv(in_channels, out_channels, 1) if changes else nn.Identity()
+        )
+
+    def forward(self, x, embedding):
+        """(B, in_channels, F, T), (B, embedding) to (B, out_channels, ...)."""
+        h = self.resample(functional.silu(self.norm_in(x)))
+        h = self.conv_in(h) + self.embed(embedding)[:, :, None, None]
+        h = self.conv_out(functional.silu(self.norm_out(h)))
+        return (self.skip(self.resample(x)) + h) * SQRT_HALF
+
+
+class Attention(nn.Module):
+    """Self-attention over all F T positions, one head, residual."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = group_norm(channels)
+        self.query = conv(channels, channels, 1, scale=0.1)
+        self.key = conv(channels, channels, 1, scale=0.1)
+        self.value = conv(channels, channels, 1, scale=0.1)
+        self.out = conv(channels, channels, 1, scale=1e-10)
+
+    def forward(self, x):
+        """(B, C, F, T) to the same shape."""
+        h = self.norm(x)
+        q, k, v = (
+            layer(h).flatten(2).transpose(1, 2)[:, None]
+            for layer in (self.query, self.key, self.value)
+        )
+        h = functional.scaled_dot_product_attention(q, k, v)
+        h = h[:, 0].transpose(1, 2).reshape(x.shape)
+        return (x + self.out(h)) * SQRT_HALF

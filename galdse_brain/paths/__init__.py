@@ -1,0 +1,1 @@
+"""Paths: how clean speech turns into noisy speech."""

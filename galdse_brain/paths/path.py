@@ -1,0 +1,57 @@
+"""What every path from clean to noisy speech offers.
+
+Authors
+ * The galdse developers
+"""
+
+from torch import nn
+
+
+class Path(nn.Module):
+    """A Gaussian path ``x_t = a_t x_0 + b_t y + s_t eps``.
+
+    ``eps`` is standard normal per real component. Papers that count a
+    complex standard normal write standard deviations sqrt(2) times as large.
+    A subclass gives ``coefficients``, ``persistence``, ``sample_time``,
+    ``times`` and ``prior``; at time 0, a is 1 and b and s are 0.
+    """
+
+    def coefficients(self, t):
+        """Coefficients a, b, s at times t (B,), each (B, 1, 1, 1)."""
+        raise NotImplementedError
+
+    def persistence(self, u, t):
+        """Share of a deviation at ``u < t`` that is left at t."""
+        raise NotImplementedError
+
+    def sample_time(self, y):
+        """A random training time for each item of y, shape (B,)."""
+        raise NotImplementedError
+
+    def times(self, num_steps=None):
+        """Sampling grid (num_steps + 1,), falling to exactly 0."""
+        raise NotImplementedError
+
+    def prior(self, y):
+        """Mean and standard deviation of where sampling starts."""
+        raise NotImplementedError
+
+    def marginal(self, x_0, y, t):
+        """Mean and standard deviation of x_t given both ends.
+
+        Arguments
+        ---------
+        x_0, y : torch.Tensor
+            Clean and noisy spectrogram, shape (B, 2, F, T).
+        t : torch.Tensor
+            Time of each item, shape (B,).
+
+        Returns
+        -------
+        mean : torch.Tensor
+            Shape (B, 2, F, T).
+        std : torch.Tensor
+            Per real component, shape (B, 1, 1, 1).
+        """
+        a, b, s = self.coefficients(t)
+        return a * x_0 + b * y, s

@@ -1,0 +1,105 @@
+"""The path of GALD-SE: the residual between noisy and clean is shifted in.
+
+Authors
+ * The galdse developers
+"""
+
+import torch
+
+from galdse_brain.paths.path import Path
+
+
+class ResidualShift(Path):
+    """Discrete residual shift (ResShift, arXiv 2307.12348, eq. 1 and 2).
+
+    ``x_t = x_0 + eta_t (y - x_0) + kappa sqrt(eta_t) eps`` for t = 0..T with
+    ``eta_0 = 0``: the schedule holds its end, so the last step is free of
+    noise without a special case. The square roots of eta_1..eta_T rise
+    geometrically in a warped index (eq. 9 and 10 there).
+
+    Arguments
+    ---------
+    kappa : float
+        Noise at the noisy end, positive.
+    power : float
+        Warp of the index; below 1 the steps near the clean end are larger.
+    min_noise_level : float
+        ``kappa sqrt(eta_1)`` where kappa is at least 1, else ``sqrt(eta_1)``.
+    end_level : float
+        ``sqrt(eta_T)``, at most 1.
+    num_steps : int
+        Number of steps T, at least 2.
+
+    Example
+    -------
+    >>> path = ResidualShift(kappa=0.5, power=0.39, min_noise_level=0.005)
+    >>> a, b, s = path.coefficients(torch.tensor([0, 6]))
+    >>> a.flatten(), b.flatten(), s.flatten()
+    (tensor([1.0000, 0.0199]), tensor([0.0000, 0.9801]), tensor([0.0000, 0.4950]))
+    """
+
+    def __init__(
+        self, kappa, power, min_noise_level, end_level=0.99, num_steps=6
+    ):
+        super().__init__()
+        if not kappa > 0:
+            raise ValueError(f"kappa must be positive, got {kappa}")
+        if num_steps < 2:
+            raise ValueError(f"num_steps must be at least 2, got {num_steps}")
+        first = min(min_noise_level / kappa, min_noise_level)
+        if not 0 < first < end_level <= 1:
+            raise ValueError(
+                "the levels must obey 0 < first < end_level <= 1, "
+                f"got first {first} and end_level {end_level}"
+            )
+        index = torch.arange(num_steps, dtype=torch.float64) / (num_steps - 1)
+        roots = first * (end_level / first) ** index**power
+        etas = torch.cat([torch.zeros(1, dtype=torch.float64), roots**2])
+        self.num_steps = num_steps
+        self.register_buffer("etas", etas.float(), persistent=False)
+        self.register_buffer(
+            "stds", (kappa * etas.sqrt()).float(), persistent=False
+        )
+
+    def coefficients(self, t):
+        """Coefficients ``1 - eta_t, eta_t, kappa sqrt(eta_t)``.
+
+        Arguments
+        ---------
+        t : torch.Tensor
+            Integer times 0..T, shape (B,).
+
+        Returns
+        -------
+        a, b, s : torch.Tensor
+            Each of shape (B, 1, 1, 1).
+        """
+        eta = self.etas[t].view(-1, 1, 1, 1)
+        return 1 - eta, eta, self.stds[t].view(-1, 1, 1, 1)
+
+    def persistence(self, u, t):
+        """One: increments are added, nothing decays."""
+        return torch.ones_like(self.etas[t]).view(-1, 1, 1, 1)
+
+    def sample_time(self, y):
+        """Times drawn from 1..T, one per item of y (B, ...)."""
+        size = y.shape[:1]
+        return torch.randint(1, self.num_steps + 1, size, device=y.device)
+
+    def times(self, num_steps=None):
+        """The grid T, T - 1, ..., 0, evenly thinned to ``num_steps`` steps."""
+        steps = self.num_steps if num_steps is None else num_steps
+        if not 1 <= steps <= self.num_steps:
+            raise ValueError(
+                f"num_steps must be 1 to {self.num_steps}, the steps of the "
+                f"schedule, got {steps}"
+            )
+        grid = torch.linspace(self.num_steps, 0, steps + 1, dtype=torch.float64)
+        return grid.round().long().to(self.etas.device)
+
+    def prior(self, y):
+        """Mean y and the standard deviation at T.
+
+        The true mean at T is ``0.0199 x_0 + 0.9801 y``; GALD-SE takes y.
+        """
+        return y, self.stds[-1]

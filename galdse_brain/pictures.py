@@ -1,0 +1,64 @@
+"""Pictures of an utterance. Needs matplotlib (extra ``plot``).
+
+Authors
+ * The galdse developers
+"""
+
+import matplotlib
+import torch
+
+matplotlib.use("agg")
+
+from matplotlib.figure import Figure  # noqa: E402
+
+N_FFT = 512
+HOP = 128
+
+
+def decibels(wav):
+    """Power spectrogram (F, T) of a waveform (N,), in dB."""
+    window = torch.hann_window(N_FFT)
+    wav = torch.nn.functional.pad(wav, (0, max(0, N_FFT - len(wav))))
+    stft = torch.stft(wav, N_FFT, HOP, window=window, return_complex=True)
+    return 20 * torch.log10(stft.abs().clamp(min=1e-5))
+
+
+def spectrograms(path, wavs, maps, sample_rate):
+    """Write one picture: waveforms as spectrograms, and maps beside them.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The picture, for instance a png.
+    wavs : dict
+        Title to waveform (N,); all share one scale of 80 dB.
+    maps : dict
+        Title to a map (F, T) from 0 to 1.
+    sample_rate : int
+        In Hz.
+    """
+    wavs = {title: wav.float().cpu() for title, wav in wavs.items()}
+    seconds = max(len(wav) for wav in wavs.values()) / sample_rate
+    extent = (0, seconds, 0, sample_rate / 2000)
+    levels = {title: decibels(wav) for title, wav in wavs.items()}
+    top = max(float(level.max()) for level in levels.values())
+    panels = [
+        *((title, level, top - 80, top) for title, level in levels.items()),
+        *((title, image.float().cpu(), 0, 1) for title, image in maps.items()),
+    ]
+    figure = Figure(figsize=(8, 2 * len(panels)), layout="constrained")
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    for axis, (title, image, low, high) in zip(axes, panels):
+        drawn = axis.imshow(
+            image,
+            origin="lower",
+            aspect="auto",
+            extent=extent,
+            vmin=low,
+            vmax=high,
+            cmap="magma",
+        )
+        axis.set(title=title, ylabel="kHz")
+        figure.colorbar(drawn, ax=axis)
+    axes[-1].set_xlabel("seconds")
+    figure.savefig(path, dpi=100)

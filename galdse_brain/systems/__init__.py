@@ -1,0 +1,1 @@
+"""Systems: a path, networks and a sampler wired into one enhancer."""
