@@ -68,7 +68,8 @@ class EnhancementBrain(sb.Brain):
             # SpeechBrain promises "no clipping" but would turn gradients round.
             self.max_grad_norm = math.inf
         self.system = hparams["modules"]["system"]
-        self.ema = hparams["ema"].to(self.device)
+        # Never in training mode: its BatchNorm would learn from the test.
+        self.ema = hparams["ema"].to(self.device).eval()
         self.enhancers = {
             **{
                 name: self._enhancer(partial(enhance, self.ema.module))
@@ -191,7 +192,7 @@ class EnhancementBrain(sb.Brain):
             }
         elif stage == sb.Stage.VALID:
             self.log_and_save(stage_loss, epoch)
-        elif if_main_process():
+        else:
             self.report(stage_loss)
 
     def log_and_save(self, stage_loss, epoch):
@@ -216,11 +217,13 @@ class EnhancementBrain(sb.Brain):
 
     def report(self, stage_loss):
         """The table of the test, on paper and on the screen."""
-        self.results.write_csv(self.hparams.results_file)
         self.hparams.train_logger.log_stats(
             stats_meta={"epoch loaded": self.hparams.epoch_counter.current},
             test_stats={"loss": stage_loss, **self.results.mean("enhanced")},
         )
+        if not if_main_process():
+            return
+        self.results.write_csv(self.hparams.results_file)
         logger.info("Results\n%s", self.results.table())
         logger.info("per utterance: %s", self.hparams.results_file)
         logger.info("enhanced wavs: %s", self.hparams.enhanced_folder)

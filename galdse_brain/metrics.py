@@ -18,10 +18,12 @@ SAMPLE_RATE = 16000
 
 
 def nan_if_undefined(metric):
-    """NaN instead of an error or a warning about the input."""
+    """NaN instead of an error, a warning or a score for silence."""
 
     @wraps(metric)
     def score(estimate, clean):
+        if not clean.any():
+            return float("nan")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)

@@ -65,7 +65,8 @@ class PESQLoss(nn.Module):
         )
         # Powers up to 1e7 on a Bark scale do not survive half precision.
         with torch.autocast(estimate.device.type, enabled=False):
-            return self.disturbance(clean.float(), estimate.float()).mean()
+            error = self.disturbance(clean.float(), estimate.float())
+        return error.mean().float()
 
 
 class Objective(nn.Module):

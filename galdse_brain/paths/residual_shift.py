@@ -29,6 +29,10 @@ class ResidualShift(Path):
         ``sqrt(eta_T)``, at most 1.
     num_steps : int
         Number of steps T, at least 2.
+    time_exponent : float
+        Training times are ``ceil(T u ** time_exponent)`` with u uniform: 1
+        is uniform, less prefers the noisy end, whose estimate all later
+        steps build on.
 
     Example
     -------
@@ -39,7 +43,13 @@ class ResidualShift(Path):
     """
 
     def __init__(
-        self, kappa, power, min_noise_level, end_level=0.99, num_steps=6
+        self,
+        kappa,
+        power,
+        min_noise_level,
+        end_level=0.99,
+        num_steps=6,
+        time_exponent=1.0,
     ):
         super().__init__()
         if not kappa > 0:
@@ -56,6 +66,7 @@ class ResidualShift(Path):
         roots = first * (end_level / first) ** index**power
         etas = torch.cat([torch.zeros(1, dtype=torch.float64), roots**2])
         self.num_steps = num_steps
+        self.time_exponent = time_exponent
         self.register_buffer("etas", etas.float(), persistent=False)
         self.register_buffer(
             "stds", (kappa * etas.sqrt()).float(), persistent=False
@@ -83,8 +94,8 @@ class ResidualShift(Path):
 
     def sample_time(self, y):
         """Times drawn from 1..T, one per item of y (B, ...)."""
-        size = y.shape[:1]
-        return torch.randint(1, self.num_steps + 1, size, device=y.device)
+        u = 1 - torch.rand(len(y), device=y.device)  # In (0, 1].
+        return (self.num_steps * u**self.time_exponent).ceil().long()
 
     def times(self, num_steps=None):
         """The grid T, T - 1, ..., 0, evenly thinned to ``num_steps`` steps."""

@@ -361,7 +361,7 @@ def open_url(request, path):
     """Opens a URL, raises ConnectionError that says what to do instead."""
     try:
         response = urlopen(request, timeout=60)
-        if response.headers.get_content_maintype() == "text":
+        if response.headers.get_content_type().startswith("text/"):
             raise URLError("a web page came instead of the archive")
         return response
     except URLError as error:

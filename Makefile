@@ -1,0 +1,33 @@
+# make demo: a first trained enhancer in ten minutes.  make test: the tests.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+RECIPE := recipes/VoicebankDEMAND/galdse
+NOISY := demo/corpus/noisy_testset_wav/p232_001.wav
+
+.PHONY: demo test
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/python -m pytest
+
+demo: $(INSTALLED) demo/corpus
+	$(BIN)/python $(RECIPE)/train.py $(RECIPE)/hparams/galdse_mini.yaml \
+		--data_folder demo/corpus --output_folder demo/run \
+		--number_of_epochs 5
+	$(BIN)/python tools/enhance.py demo/run $(NOISY) demo/enhanced.wav
+	@echo "noisy:    $(NOISY)"
+	@echo "enhanced: demo/enhanced.wav, and all test files in demo/run/enhanced"
+	@echo "pictures: $$(echo demo/run/pictures/*.png)"
+	@echo "table:    above, and for each utterance in demo/run/results.csv"
+
+demo/corpus: | $(INSTALLED)
+	$(BIN)/python tools/make_demo_corpus.py $@
+
+$(INSTALLED): setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -e ".[train,plot,demo,dev]"
+	touch $@

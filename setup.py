@@ -1,0 +1,35 @@
+"""Installation of galdse."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+
+setup(
+    name="galdse",
+    version="0.1.0",
+    description="GALD-SE and its family: diffusion speech enhancement "
+    "for SpeechBrain",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["galdse_brain", "galdse_brain.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        # Builds of different releases refuse each other at import.
+        "torch==2.11.*",
+        "torchaudio==2.11.*",
+        "speechbrain>=1.1.2,<1.2",
+        "hyperpyyaml>=1.2.2",
+        "pesq>=0.0.4",
+        "pystoi>=0.4",
+        "soundfile>=0.12",
+    ],
+    extras_require={
+        "train": ["torch-pesq==0.1.2"],
+        "plot": ["matplotlib>=3.8"],
+        "demo": ["espeakng-loader"],
+        "dev": ["pytest", "ruff==0.12.4", "yamllint==1.35.1"],
+    },
+)

@@ -1,0 +1,61 @@
+"""What several tests share: golden numbers and small objects."""
+
+import json
+import sys
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from galdse_brain.nets.guidance import GuidanceNet
+from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.paths.residual_shift import ResidualShift
+from galdse_brain.samplers import markov, walk
+from galdse_brain.systems.galdse import GALDSE
+
+ROOT = Path(__file__).parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+sys.path.append(str(GOLDEN))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test draws the same random numbers."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """What the published network computes."""
+    with np.load(GOLDEN / "cases.npz") as cases:
+        return {name: torch.from_numpy(cases[name]) for name in cases.files}
+
+
+@pytest.fixture(scope="session")
+def closed_forms():
+    """Schedules and counts in float64."""
+    return json.loads((GOLDEN / "closed_forms.json").read_text())
+
+
+@pytest.fixture
+def published_content():
+    """What a published file holds, free to be changed."""
+    from weights import official_checkpoint
+
+    return deepcopy(official_checkpoint())
+
+
+@pytest.fixture
+def path():
+    """The path of the published command line."""
+    return ResidualShift(kappa=0.5, power=0.39, min_noise_level=0.005)
+
+
+@pytest.fixture
+def small_system(path):
+    """GALD-SE with little networks, in evaluation mode."""
+    guidance, net = GuidanceNet(hidden_size=4), NCSNpp(channels=8)
+    return GALDSE(path, guidance, net, partial(walk, keep=markov)).eval()

@@ -1,0 +1,59 @@
+"""The average of the weights, and the seeded noise."""
+
+from functools import partial
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from galdse_brain.brain import seeded_randn_like, warmed_up_average
+
+
+def averaged(model, decay=0.999):
+    """The average as the recipes build it."""
+    average = partial(warmed_up_average, decay=decay)
+    return AveragedModel(model, avg_fn=average, use_buffers=True)
+
+
+def test_the_weight_of_the_past_warms_up():
+    zero, one = torch.zeros(()), torch.ones(())
+    for n, past in ((1, 0.181818), (10, 0.55), (100, 0.918182), (1e6, 0.999)):
+        value = warmed_up_average(one, zero, torch.tensor(n), decay=0.999)
+        torch.testing.assert_close(value.item(), past, atol=1e-6, rtol=0)
+
+
+def test_averages_of_equal_weights_are_the_weights():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    ema = averaged(model)
+    for _ in range(20):
+        ema.update_parameters(model)
+    for ours, theirs in zip(
+        ema.module.state_dict().values(), model.state_dict().values()
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_averages_approach_new_weights_and_buffers():
+    model = nn.BatchNorm1d(3)
+    ema = averaged(model, decay=0.5)
+    ema.update_parameters(model)
+    model.running_mean.fill_(1.0)
+    model.weight.data.fill_(3.0)
+    for _ in range(40):
+        ema.update_parameters(model)
+    torch.testing.assert_close(ema.module.running_mean, torch.ones(3))
+    torch.testing.assert_close(ema.module.weight.data, torch.full((3,), 3.0))
+
+
+def test_seeded_noise_leaves_the_global_state_alone():
+    before = torch.get_rng_state()
+    first = seeded_randn_like(5)(torch.zeros(2, 3))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(seeded_randn_like(5)(torch.zeros(2, 3)), first)
+    assert not torch.equal(seeded_randn_like(6)(torch.zeros(2, 3)), first)
+
+
+def test_seeded_noise_has_the_type_of_its_input():
+    half = seeded_randn_like(0)(torch.zeros(4, dtype=torch.bfloat16))
+    assert half.dtype == torch.bfloat16

@@ -1,0 +1,68 @@
+"""Scores have their closed forms; failures are counted, never scored."""
+
+import math
+
+import pytest
+import torch
+
+from galdse_brain.metrics import estoi, pesq_wb, si_sdr, summarize
+from galdse_brain.results import Results
+
+
+@pytest.fixture(scope="module")
+def speech():
+    """Two seconds with the rhythm and the spectrum of speech."""
+    t = torch.arange(32000) / 16000
+    voice = sum(torch.sin(2 * math.pi * 120 * k * t) / k for k in range(1, 25))
+    rhythm = (torch.sin(2 * math.pi * 3 * t) + 0.3).clamp(min=0)
+    return 0.2 * voice * rhythm
+
+
+def test_clean_speech_has_the_highest_scores(speech):
+    assert pesq_wb(speech, speech) == pytest.approx(4.644, abs=1e-3)
+    assert estoi(speech, speech) == pytest.approx(1, abs=1e-6)
+    assert si_sdr(speech, speech) > 100
+
+
+def test_si_sdr_of_orthogonal_noise_is_the_snr(speech):
+    noise = torch.randn_like(speech)
+    noise, clean = noise - noise.mean(), speech - speech.mean()
+    noise = noise - (noise @ clean) / (clean @ clean) * clean
+    noise = noise / noise.norm() * clean.norm() * 10 ** (-7 / 20)
+    assert si_sdr(clean + noise, clean) == pytest.approx(7, abs=1e-3)
+    assert si_sdr(3 * (clean + noise) + 5, clean) == pytest.approx(7, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [pesq_wb, estoi, si_sdr])
+def test_what_has_no_score_is_not_a_number(metric, speech):
+    silence = torch.zeros_like(speech)
+    assert math.isnan(metric(silence, silence))
+    assert math.isnan(metric(speech * math.nan, speech))
+
+
+def test_clips_that_are_too_short_have_no_score(speech):
+    short = speech[:1000]
+    assert math.isnan(pesq_wb(short, short))
+    assert math.isnan(estoi(short, short))
+
+
+def test_failures_are_counted_and_not_averaged():
+    summary = summarize([2.0, math.nan, 4.0, math.nan])
+    assert summary == {"mean": 3.0, "std": 1.0, "failures": 2}
+    assert math.isnan(summarize([math.nan])["mean"])
+
+
+def test_a_table_tells_means_deviations_and_failures(tmp_path):
+    results = Results({"first": lambda e, c: float((e / c)[0])})
+    for name, value in (("a", 1.0), ("b", 3.0), ("c", math.nan)):
+        estimate = torch.tensor([value])
+        results.add(name, "enhanced", estimate, torch.ones(1))
+        results.add(name, "noisy", torch.ones(1), torch.ones(1))
+    table = results.table()
+    assert "| enhanced | 2.000 ± 1.000 |" in table
+    assert "| noisy | 1.000 ± 0.000 |" in table
+    assert "enhanced: first is undefined for 1 utterances" in table
+    results.write_csv(tmp_path / "results.csv")
+    lines = (tmp_path / "results.csv").read_text().splitlines()
+    assert lines[0] == "id,signal,first" and len(lines) == 7
+    assert lines[1] == "a,enhanced,1.0"
