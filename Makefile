@@ -17,7 +17,7 @@ test: $(INSTALLED)
 demo: $(INSTALLED) demo/corpus
 	$(BIN)/python $(RECIPE)/train.py $(RECIPE)/hparams/galdse_mini.yaml \
 		--data_folder demo/corpus --output_folder demo/run \
-		--number_of_epochs 5
+		--number_of_steps 400
 	$(BIN)/python tools/enhance.py demo/run $(NOISY) demo/enhanced.wav
 	@echo "noisy:    $(NOISY)"
 	@echo "enhanced: demo/enhanced.wav, and all test files in demo/run/enhanced"

@@ -7,8 +7,29 @@ Authors
  * The galdse developers
 """
 
+import math
+
 import torch
-from torch import nn
+
+SAMPLE_RATE = 16000
+N_FFT = 1024
+NUM_BANDS = 31
+
+
+def bands_of_bins():
+    """Band of each STFT bin; those of no band have the number NUM_BANDS.
+
+    The bands are equally wide on a logarithmic scale from 10 Hz to 8 kHz.
+    """
+    top = math.log10(SAMPLE_RATE / 2)
+    edges = torch.logspace(1, top, NUM_BANDS + 1, dtype=torch.float64)
+    bins = torch.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT
+    bands = torch.bucketize(bins.double(), edges, right=True) - 1
+    inside = (0 <= bands) & (bins > 0) & (bins < SAMPLE_RATE / 2)
+    return torch.where(inside, bands.clamp(max=NUM_BANDS - 1), NUM_BANDS)
+
+
+BANDS = bands_of_bins()
 
 
 def unchanged(clean, noisy):
@@ -26,6 +47,8 @@ def shuffled_noise(clean, noisy):
 def remix(clean, noisy):
     """Remix: each clean item gets the noise of another one.
 
+    Published code clips the noise to [-1, 1] on the way; here it stays whole.
+
     Example
     -------
     >>> clean, noisy = torch.randn(2, 4, 100)
@@ -35,56 +58,21 @@ def remix(clean, noisy):
     return clean, clean + shuffled_noise(clean, noisy)
 
 
-class EqRemix(nn.Module):
-    """Remix whose noise is, half of the time, filtered at random.
+def eq_remix(clean, noisy):
+    """Remix whose noise is, half of the time, filtered at random."""
+    noise = shuffled_noise(clean, noisy)
+    chosen = torch.rand_like(noise[:, :1]) < 0.5
+    return clean, clean + torch.where(chosen, equalize(noise), noise)
 
-    The filter multiplies 31 bands, equally wide on a logarithmic scale from
-    10 Hz to 8 kHz, by gains from 0.1 to 3. DC and 8 kHz never change.
 
-    Arguments
-    ---------
-    sample_rate : int
-        In Hz.
+def equalize(noise):
+    """Noise (B, N) under random gains from 0.1 to 3, one for each of BANDS.
+
+    DC and the highest frequency, which belong to no band, never change.
     """
-
-    NUM_BANDS = 31
-    N_FFT = 1024
-
-    def __init__(self, sample_rate=16000):
-        super().__init__()
-        edges = torch.logspace(1, torch.tensor(8000.0).log10(), 32)
-        edges[-1] = 8000.0
-        bins = torch.arange(self.N_FFT // 2 + 1) * sample_rate / self.N_FFT
-        bands = torch.bucketize(bins, edges, right=True) - 1
-        inside = (0 <= bands) & (bands < self.NUM_BANDS)
-        # The gain behind the last band stays 1.
-        bands = torch.where(inside, bands, self.NUM_BANDS)
-        self.register_buffer("bands", bands, persistent=False)
-        window = torch.hann_window(self.N_FFT)
-        self.register_buffer("window", window, persistent=False)
-
-    def forward(self, clean, noisy):
-        """Clean (B, N) as it is, and clean with a new noise."""
-        noise = shuffled_noise(clean, noisy)
-        chosen = torch.rand_like(noise[:, :1]) < 0.5
-        return clean, clean + torch.where(chosen, self.filter(noise), noise)
-
-    def filter(self, noise):
-        """Noise (B, N) under random gains, one set for each item."""
-        gains = noise.new_ones(len(noise), self.NUM_BANDS + 1)
-        gains[:, :-1].uniform_(0.1, 3)
-        stft = torch.stft(
-            noise,
-            self.N_FFT,
-            self.N_FFT // 2,
-            window=self.window,
-            return_complex=True,
-        )
-        stft = stft * gains[:, self.bands, None]
-        return torch.istft(
-            stft,
-            self.N_FFT,
-            self.N_FFT // 2,
-            window=self.window,
-            length=noise.shape[1],
-        )
+    gains = noise.new_ones(len(noise), NUM_BANDS + 1)
+    gains[:, :-1].uniform_(0.1, 3)
+    window = torch.hann_window(N_FFT, device=noise.device)
+    stft = torch.stft(noise, N_FFT, window=window, return_complex=True)
+    stft = stft * gains[:, BANDS, None]
+    return torch.istft(stft, N_FFT, window=window, length=noise.shape[1])

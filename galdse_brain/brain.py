@@ -13,13 +13,13 @@ from types import SimpleNamespace
 import speechbrain as sb
 import torch
 from speechbrain.dataio import audio_io
-from speechbrain.nnet.schedulers import update_learning_rate
 from speechbrain.utils.distributed import get_rank, if_main_process
 from torch.nn.functional import mse_loss
 from torch.nn.parallel import DistributedDataParallel
 
 from galdse_brain.enhancer import Enhancer, normalize
 from galdse_brain.results import Results
+from galdse_brain.samplers import seeded_randn_like
 
 logger = logging.getLogger(__name__)
 
@@ -40,21 +40,16 @@ def warmed_up_average(averaged, current, num_averaged, decay):
     return averaged + (1 - past) * (current - averaged)
 
 
-def seeded_randn_like(seed):
-    """A ``randn_like`` of its own: equal on every device, global state kept."""
-    generator = torch.Generator().manual_seed(seed)
-    return lambda x: torch.randn(x.shape, generator=generator).to(x)
-
-
 class EnhancementBrain(sb.Brain):
     """Trains any system and evaluates its averaged weights.
 
     What it takes from the YAML: ``modules`` with ``system``, ``objective`` and
     ``spec``; ``ema``, an AveragedModel of the same system; ``loss_weights``
-    with the names of the losses; ``augment``; ``lr_scheduler`` per epoch;
-    ``metrics`` (name to function) and ``selection_metric``, the one that
-    chooses the checkpoint; ``controls``, what is scored beside the system;
+    with the names of the losses; ``augment``; ``lr_scheduler``, called before
+    every step; ``metrics`` (name to function) and ``selection_metric``, the
+    one that chooses the checkpoint; ``controls``, scored beside the system;
     ``draw`` and ``panels`` for the pictures; and the folders to write to.
+    The logged loss of validation and test is the error of the spectrogram.
     """
 
     def __init__(self, modules, opt_class, hparams, run_opts, checkpointer):
@@ -124,6 +119,7 @@ class EnhancementBrain(sb.Brain):
                 f"the system has the losses {sorted(losses)}, but "
                 f"loss_weights names {sorted(weights)}"
             )
+        self.batches += 1
         for name, loss in losses.items():
             self.loss_sums[name] = self.loss_sums.get(name, 0) + loss.detach()
         return sum(weights[name] * loss for name, loss in losses.items())
@@ -148,23 +144,40 @@ class EnhancementBrain(sb.Brain):
         path = Path(self.hparams.enhanced_folder) / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         audio_io.save(path, enhanced.cpu(), self.hparams.sample_rate)
-        if self.step % self.hparams.picture_every == 1:
+        if self.tested % self.hparams.picture_every == 0:
             self.draw_utterance(name, noisy, clean, enhanced)
+        self.tested += 1
 
     def draw_utterance(self, name, noisy, clean, enhanced):
         """Spectrograms beside what the system shows of itself."""
-        y = self.modules["spec"](*normalize(noisy[None]))
+        spec = self.modules["spec"]
+        y = spec(*normalize(noisy[None]))
+        frames = len(noisy) // spec.hop_length + 1
         path = Path(self.hparams.picture_folder) / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         self.hparams.draw(
             path,
             {"noisy": noisy, "enhanced": enhanced, "clean": clean},
             {
-                title: panel(self.ema.module, y)[0, 0]
+                title: panel(self.ema.module, y)[0, 0, :, :frames]
                 for title, panel in self.hparams.panels.items()
             },
             self.hparams.sample_rate,
         )
+
+    def on_fit_start(self):
+        """Resume; a run that has spent its steps trains no further."""
+        super().on_fit_start()
+        if self._optimizer_step_limit_exceeded:
+            counter = self.hparams.epoch_counter
+            counter.limit = counter.current
+
+    def on_fit_batch_start(self, batch, should_step):
+        """Set the learning rate of the step."""
+        if should_step:
+            # The step is the checkpoint's, the rest of the schedule the YAML's.
+            self.hparams.lr_scheduler.current_step = self.optimizer_step
+            self.hparams.lr_scheduler(self.optimizer)
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Average the weights after every step of the optimiser."""
@@ -172,23 +185,26 @@ class EnhancementBrain(sb.Brain):
             self.ema.update_parameters(self.system)
 
     def on_stage_start(self, stage, epoch=None):
-        """New learning rate and random numbers, or new results."""
+        """New random numbers for training, else new results."""
         if stage != sb.Stage.TRAIN:
-            self.results = Results(self.hparams.metrics)
+            self.results, self.tested = Results(self.hparams.metrics), 0
             return
-        self.loss_sums = {}
-        self.lr, _ = self.hparams.lr_scheduler(epoch)
-        update_learning_rate(self.optimizer, self.lr)
-        # Of every rank its own, and after a resume as without one.
+        self.loss_sums, self.batches = {}, 0
+        # Of every rank its own; after an epoch's checkpoint as without a stop.
         rank = get_rank() or 0
         torch.manual_seed(self.hparams.seed + 7919 * self.optimizer_step + rank)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; keep the best and the latest checkpoint; report the test."""
         if stage == sb.Stage.TRAIN:
-            self.train_stats = {
-                "loss": stage_loss,
-                **{k: float(v) / self.step for k, v in self.loss_sums.items()},
+            if not self.batches:
+                raise ValueError(
+                    "the training set holds no whole batch: it has fewer "
+                    "pairs than batch_size times the number of processes"
+                )
+            self.train_stats = {"loss": stage_loss} | {
+                name: float(total) / self.batches
+                for name, total in self.loss_sums.items()
             }
         elif stage == sb.Stage.VALID:
             self.log_and_save(stage_loss, epoch)
@@ -201,7 +217,11 @@ class EnhancementBrain(sb.Brain):
         for line in self.results.failures():
             logger.warning(line)
         self.hparams.train_logger.log_stats(
-            stats_meta={"epoch": epoch, "lr": self.lr},
+            stats_meta={
+                "epoch": epoch,
+                "steps": self.optimizer_step,
+                "lr": self.optimizer.param_groups[0]["lr"],
+            },
             train_stats=self.train_stats,
             valid_stats={"loss": stage_loss, **scores},
         )
@@ -235,7 +255,8 @@ class EnhancementBrain(sb.Brain):
             found = self.checkpointer.find_checkpoint(
                 max_key=max_key, min_key=min_key
             )
-            if found is None:
+            # In a DDP debug run the others look into empty folders.
+            if found is None and if_main_process():
                 raise FileNotFoundError(
                     f"no checkpoint with {max_key or min_key!r} in "
                     f"{self.checkpointer.checkpoints_dir}; train first"

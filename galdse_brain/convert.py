@@ -124,6 +124,20 @@ def _names(system):
     return {theirs: name for name, theirs in pairs if name in ours}
 
 
+HYPER_PARAMETERS = (
+    "kappa",
+    "power",
+    "min_noise_level",
+    "etas_end",
+    "num_diffusion_steps",
+    "finetuned",
+    "spec_abs_exponent",
+    "spec_factor",
+    "n_fft",
+    "hop_length",
+)
+
+
 def _build(hyper):
     """Untrained system and transform of a file's ``hyper_parameters``."""
     system = GALDSE(
@@ -178,22 +192,14 @@ def published(path, averaged=True):
         ``hyper_parameters`` say. ValueError if the file does not fit.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    for part in ("state_dict", "hyper_parameters", "ema"):
-        if part not in checkpoint:
-            raise ValueError(
-                f"{path} is no published GALD-SE checkpoint: it has "
-                f"{sorted(checkpoint)}, but no {part!r}"
-            )
-    try:
-        system, spec = _build(checkpoint["hyper_parameters"])
-    except KeyError as missing:
-        raise ValueError(
-            f"{path}: hyper_parameters has no {missing}"
-        ) from missing
-
+    needed = ["state_dict", "hyper_parameters"] + ["ema"] * averaged
+    _check_has(f"{path} is no published GALD-SE checkpoint", needed, checkpoint)
+    hyper = checkpoint["hyper_parameters"]
+    _check_has(f"{path} lacks a hyper_parameter", HYPER_PARAMETERS, hyper)
+    system, spec = _build(hyper)
     names = _names(system)
-    _check_fit(path, names, checkpoint["state_dict"])
     state = checkpoint["state_dict"]
+    _check_fit(path, names, state)
     if averaged:
         parameters = dict(system.named_parameters())
         state = _averaged(
@@ -207,6 +213,14 @@ def published(path, averaged=True):
         }
     )
     return Enhancer(system, spec).eval()
+
+
+def _check_has(problem, needed, found):
+    missing = [key for key in needed if key not in found]
+    if missing:
+        raise ValueError(
+            f"{problem}: it has {sorted(found)}, but no {missing[0]!r}"
+        )
 
 
 def _check_fit(path, names, state):

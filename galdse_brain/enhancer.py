@@ -30,7 +30,7 @@ class Enhancer(nn.Module):
 
     Arguments
     ---------
-    system : torch.nn.Module
+    system : object
         Anything with ``enhance(y, randn_like)`` on spectrograms.
     spec : SpecTransform
         Waveforms to spectrograms and back.
@@ -42,7 +42,7 @@ class Enhancer(nn.Module):
         self.spec = spec
 
     def forward(self, noisy, lengths=None, randn_like=torch.randn_like):
-        """Enhance a batch; an item comes out as if it were alone.
+        """Enhance a batch; for equal noise, each item as if it were alone.
 
         Arguments
         ---------

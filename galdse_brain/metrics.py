@@ -57,8 +57,8 @@ def si_sdr(estimate, clean):
     Example
     -------
     >>> clean = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    >>> round(si_sdr(torch.tensor([1.0, 2.0, 3.0, 5.0]), clean), 6)
-    14.497354
+    >>> round(si_sdr(torch.tensor([1.0, 2.0, 3.0, 5.0]), clean), 4)
+    14.4974
     """
     estimate, clean = estimate - estimate.mean(), clean - clean.mean()
     target = (estimate @ clean) / (clean @ clean) * clean

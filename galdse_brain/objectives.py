@@ -61,7 +61,8 @@ class PESQLoss(nn.Module):
         repeats = -(-clean.shape[-1] // len(self.tone))
         tone = self.tone.repeat(repeats)[: clean.shape[-1]]
         estimate, clean = (
-            torch.where(audible[:, None], wav, tone) for wav in (estimate, clean)
+            torch.where(audible[:, None], wav, tone)
+            for wav in (estimate, clean)
         )
         # Powers up to 1e7 on a Bark scale do not survive half precision.
         with torch.autocast(estimate.device.type, enabled=False):

@@ -7,11 +7,12 @@ Authors
 from io import StringIO
 from pathlib import Path
 
-import ruamel.yaml
 from hyperpyyaml import resolve_references
+from hyperpyyaml.core import recursive_update
+from ruamel.yaml import YAML
 
 
-def read_recipe(path):
+def read_recipe(path, overrides=""):
     """HyperPyYAML text of an experiment file.
 
     A file with ``include: other.yaml`` at its top has the keys of the other
@@ -21,32 +22,50 @@ def read_recipe(path):
     ---------
     path : str or pathlib.Path
         The experiment file.
+    overrides : str
+        YAML of values that take the place of the file's, as
+        ``speechbrain.parse_arguments`` gives it.
 
     Returns
     -------
     stream : io.StringIO
-        For ``load_hyperpyyaml``. KeyError names a key that the included file
-        does not have.
+        For ``load_hyperpyyaml``. KeyError names a key that no file has.
     """
     path = Path(path)
+    tree = _merged(path)
+    recursive_update(tree, YAML().load(overrides) or {}, must_match=True)
+    _check_includes(tree, path.parent)
     stream = StringIO()
-    ruamel.yaml.YAML().dump(_merged(path), stream)
+    YAML().dump(tree, stream)
     stream.seek(0)
     stream.name = str(path)  # ``!include:`` is relative to it.
     return stream
 
 
 def _merged(path):
-    tree = ruamel.yaml.YAML().load(path)
+    tree = YAML().load(path)
     if "include" not in tree:
         return tree
     included = path.parent / tree.pop("include")
     base = _merged(included)
-    unknown = [key for key in tree if key not in base]
-    if unknown:
-        raise KeyError(f"{path} sets {unknown[0]!r}, which {included} lacks")
+    _check_known(path, tree, included, base)
     base.update(tree)
     return base
+
+
+def _check_includes(tree, folder):
+    """HyperPyYAML lets an ``!include:`` set keys that its file lacks."""
+    for key, node in tree.items():
+        tag = getattr(getattr(node, "tag", None), "value", None) or ""
+        _, is_include, name = tag.partition("!include:")
+        if is_include and hasattr(node, "keys"):
+            _check_known(key, node, folder / name, YAML().load(folder / name))
+
+
+def _check_known(culprit, keys, file, known):
+    unknown = [key for key in keys if key not in known]
+    if unknown:
+        raise KeyError(f"{culprit} sets {unknown[0]!r}, which {file} lacks")
 
 
 def save_resolved(hparams_file, overrides, output_folder):
@@ -54,14 +73,12 @@ def save_resolved(hparams_file, overrides, output_folder):
 
     Arguments
     ---------
-    hparams_file : str
-        The experiment file, see ``read_recipe``.
-    overrides : str or dict
-        Overrides from the command line.
+    hparams_file, overrides : str
+        See ``read_recipe``.
     output_folder : str
         Gets a ``hyperparams.yaml``.
     """
-    resolved = resolve_references(read_recipe(hparams_file), overrides)
+    resolved = resolve_references(read_recipe(hparams_file, overrides))
     path = Path(output_folder) / "hyperparams.yaml"
     text = f"# From {hparams_file}\n# yamllint disable\n{resolved.getvalue()}"
     path.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ class Results:
     Example
     -------
     >>> import torch
-    >>> results = Results({"sum": lambda estimate, clean: float(estimate.sum())})
+    >>> results = Results({"sum": lambda estimate, _: float(estimate.sum())})
     >>> results.add("p232_001", "noisy", torch.ones(2), torch.ones(2))
     >>> results.mean("noisy")
     {'sum': 2.0}

@@ -33,8 +33,10 @@ def best_weights(run_folder):
     """
     hparams = _hparams(run_folder)
     folder, key = Path(run_folder) / "save", hparams["selection_metric"]
-    checkpoint = Checkpointer(folder).find_checkpoint(max_key=key)
-    if checkpoint is None:
+    checkpoint = folder.is_dir() and Checkpointer(folder).find_checkpoint(
+        max_key=key
+    )
+    if not checkpoint:
         raise FileNotFoundError(f"no checkpoint with {key!r} in {folder}")
     state = torch.load(
         checkpoint.paramfiles["ema"], map_location="cpu", weights_only=True

@@ -26,8 +26,14 @@ def deterministic(ratio, persistence):
 
 
 def renoise(ratio, persistence):
-    """Nothing is kept: the estimate is noised anew, as in consistency models."""
+    """Nothing is kept, the estimate is noised anew: consistency models."""
     return torch.zeros_like(ratio)
+
+
+def seeded_randn_like(seed):
+    """A ``randn_like`` of its own: equal on every device, global state kept."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda x: torch.randn(x.shape, generator=generator).to(x)
 
 
 def step(path, x_t, x_hat, y, t, u, keep, noise):
@@ -40,15 +46,15 @@ def step(path, x_t, x_hat, y, t, u, keep, noise):
     ---------
     path : Path
         Gives the coefficients.
-    x_t, x_hat, y, noise : torch.Tensor
-        State, estimate of the clean spectrogram, noisy spectrogram and
-        standard normal noise, each (B, 2, F, T).
+    x_t, x_hat, y : torch.Tensor
+        State, estimate of the clean spectrogram and noisy spectrogram, each
+        (B, 2, F, T).
     t, u : torch.Tensor
         Times, each (B,).
     keep : callable
         A rule: (s_u / s_t, persistence) -> k.
     noise : torch.Tensor
-        Noise to be scaled, shape (B, 2, F, T).
+        Standard normal, or shaped by a mask; shape (B, 2, F, T).
 
     Returns
     -------
@@ -65,9 +71,7 @@ def step(path, x_t, x_hat, y, t, u, keep, noise):
     return a_u * x_hat + b_u * y + k * deviation + std * noise
 
 
-def walk(
-    path, estimate, y, keep, num_steps=None, randn_like=torch.randn_like
-):
+def walk(path, estimate, y, keep, num_steps=None, randn_like=torch.randn_like):
     """Walk from the path's prior to its clean end.
 
     Arguments

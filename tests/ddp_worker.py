@@ -4,26 +4,44 @@ import sys
 
 import torch
 from recipe_runs import train
-from speechbrain.utils.distributed import get_rank
+from speechbrain.utils import distributed
 
+from galdse_brain.brain import EnhancementBrain
 from galdse_brain.paths.residual_shift import ResidualShift
+from galdse_brain.results import Results
+
+
+def recording(function, calls):
+    """The function, which appends what it returns to ``calls``."""
+
+    def spy(*args, **kwargs):
+        calls.append(function(*args, **kwargs))
+        return calls[-1]
+
+    return spy
+
 
 if __name__ == "__main__":
     output, corpus, run = sys.argv[1:]
-    drawn = []
-    sample_time = ResidualShift.sample_time
-
-    def spy(self, y):
-        """Remember the times."""
-        drawn.append(sample_time(self, y))
-        return drawn[-1]
-
-    ResidualShift.sample_time = spy
+    drawn, written = [], []
+    ResidualShift.sample_time = recording(ResidualShift.sample_time, drawn)
+    Results.write_csv = recording(Results.write_csv, written)
+    draw = EnhancementBrain.draw_utterance  # Guarded together with the wavs.
+    EnhancementBrain.draw_utterance = recording(draw, written)
+    # Debug runs look into a folder of their own on every rank.
+    train(corpus, f"{run}_debug", "--debug", distributed_backend="gloo")
+    distributed.ddp_init_group = lambda run_opts: None  # Done already.
+    drawn.clear()
+    written.clear()
     variables = train(
         corpus, run, distributed_backend="gloo", number_of_epochs=2
     )
     system = variables["brain"].system
     torch.save(
-        {"times": drawn, "parameters": list(system.parameters())},
-        f"{output}/rank{get_rank()}.pt",
+        {
+            "times": drawn,
+            "written": len(written),
+            "parameters": list(system.parameters()),
+        },
+        f"{output}/rank{distributed.get_rank()}.pt",
     )

@@ -15,8 +15,7 @@ TINY = {
     "batch_size": 2,
     "num_workers": 0,
     "number_of_epochs": 1,
-    "lr": 0.001,
-    "final_lr": 0.001,
+    "number_of_steps": 20,
     "device": "cpu",
 }
 SPEAKERS = {
@@ -47,9 +46,11 @@ def write_corpus(folder):
     return folder
 
 
-def train(data_folder, output_folder, *flags, **overrides):
-    """Run train.py on galdse_mini.yaml, made tiny; gives its variables."""
-    script, yaml = RECIPE / "train.py", RECIPE / "hparams/galdse_mini.yaml"
+def train(
+    data_folder, output_folder, *flags, recipe="galdse_mini", **overrides
+):
+    """Run train.py on a recipe, made tiny; gives its variables."""
+    script, yaml = RECIPE / "train.py", RECIPE / f"hparams/{recipe}.yaml"
     options = {
         "data_folder": data_folder,
         "output_folder": output_folder,

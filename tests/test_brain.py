@@ -1,4 +1,4 @@
-"""The average of the weights, and the seeded noise."""
+"""The average of the weights."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from galdse_brain.brain import seeded_randn_like, warmed_up_average
+from galdse_brain.brain import warmed_up_average
 
 
 def averaged(model, decay=0.999):
@@ -43,17 +43,3 @@ def test_averages_approach_new_weights_and_buffers():
         ema.update_parameters(model)
     torch.testing.assert_close(ema.module.running_mean, torch.ones(3))
     torch.testing.assert_close(ema.module.weight.data, torch.full((3,), 3.0))
-
-
-def test_seeded_noise_leaves_the_global_state_alone():
-    before = torch.get_rng_state()
-    first = seeded_randn_like(5)(torch.zeros(2, 3))
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(1)
-    assert torch.equal(seeded_randn_like(5)(torch.zeros(2, 3)), first)
-    assert not torch.equal(seeded_randn_like(6)(torch.zeros(2, 3)), first)
-
-
-def test_seeded_noise_has_the_type_of_its_input():
-    half = seeded_randn_like(0)(torch.zeros(4, dtype=torch.bfloat16))
-    assert half.dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""Published checkpoints: exactness stage by stage, and files that do not fit."""
+"""Published checkpoints: exact stage by stage; files that do not fit."""
 
 import numpy as np
 import pytest
@@ -45,9 +45,7 @@ def recorded_noise():
 @torch.no_grad()
 def test_mask_of_the_golden_input(raw, golden):
     mask = raw.system.guidance(golden["z"][:, 2:4])
-    torch.testing.assert_close(
-        mask, golden["frontend_mask"], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(mask, golden["frontend_mask"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("i", [0, 3, 5])
@@ -78,9 +76,7 @@ def test_six_steps_of_the_raw_weights(raw, golden):
 
     x_0 = system.enhance(y, randn_like=recorded_noise())
     scale = golden["raw_x0"].abs().max().item()
-    torch.testing.assert_close(
-        x_0, golden["raw_x0"], atol=1e-3 * scale, rtol=0
-    )
+    torch.testing.assert_close(x_0, golden["raw_x0"], atol=1e-3 * scale, rtol=0)
     wav = raw.spec.inverse(x_0, 8000)[0] * peak
     scale = golden["raw_enhanced"].abs().max().item()
     torch.testing.assert_close(
@@ -161,9 +157,16 @@ def test_averaged_parameters_of_another_number_are_counted(edited):
         published(path)
 
 
+def test_a_file_without_averages_gives_its_raw_parameters(edited):
+    path = edited(lambda c: c.pop("ema"))
+    assert not published(path, averaged=False).training
+    with pytest.raises(ValueError, match="no published .* but no 'ema'"):
+        published(path)
+
+
 def test_a_missing_hyper_parameter_is_named(edited):
     path = edited(lambda c: c["hyper_parameters"].pop("kappa"))
-    with pytest.raises(ValueError, match="hyper_parameters has no 'kappa'"):
+    with pytest.raises(ValueError, match="hyper_parameter: .* no 'kappa'"):
         published(path)
 
 

@@ -54,14 +54,14 @@ def test_no_key_is_the_beginning_of_a_run_option(yaml):
         assert clash <= {key}
 
 
-def load(name, **overrides):
+def load(name):
     """A recipe with small networks."""
-    overrides = {
-        "data_folder": "nowhere",
-        "enhancer": {"channels": 8, "hidden_size": 4},
-        **overrides,
-    }
-    return load_hyperpyyaml(read_recipe(RECIPE / "hparams" / name), overrides)
+    return load_hyperpyyaml(
+        read_recipe(
+            RECIPE / "hparams" / name,
+            "{data_folder: x, enhancer: {channels: 8, hidden_size: 4}}",
+        )
+    )
 
 
 def test_published_settings_are_the_default(path):
@@ -115,9 +115,17 @@ def test_an_including_file_may_not_invent_keys(tmp_path):
         read_recipe(tmp_path / "top.yaml")
 
 
+def test_an_included_part_may_not_be_given_unknown_keys(tmp_path):
+    (tmp_path / "part.yaml").write_text("kappa: 1\n")
+    text = "enhancer: !include:part.yaml\n  kapa: 2\n"
+    (tmp_path / "top.yaml").write_text(text)
+    with pytest.raises(KeyError, match="enhancer sets 'kapa'.*part.yaml"):
+        read_recipe(tmp_path / "top.yaml")
+
+
 def test_saved_yaml_stands_alone_and_builds_the_same(tmp_path):
     yaml = RECIPE / "hparams" / "galdse_plain.yaml"
-    overrides = {"data_folder": "nowhere", "lr": 0.5}
+    overrides = "{data_folder: nowhere, lr: 0.5}"
     save_resolved(yaml, overrides, tmp_path)
     saved = (tmp_path / "hyperparams.yaml").read_text()
     assert "!include" not in saved and "!ref" not in saved

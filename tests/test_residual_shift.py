@@ -86,6 +86,15 @@ def test_training_times_cover_the_schedule_and_nothing_else(path):
     assert sorted(set(times.tolist())) == [1, 2, 3, 4, 5, 6]
 
 
+def test_training_times_prefer_the_noisy_end_as_their_exponent_says():
+    path = ResidualShift(0.5, 0.39, 0.005, time_exponent=0.25)
+    times = path.sample_time(torch.zeros(100000, 1))
+    for t in range(1, 7):
+        expected = (t / 6) ** 4 - ((t - 1) / 6) ** 4
+        share = (times == t).float().mean().item()
+        assert share == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

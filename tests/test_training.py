@@ -3,16 +3,20 @@
 import csv
 import math
 import shutil
+from unittest import mock
 
 import pytest
+import soundfile
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from recipe_runs import RECIPE, log_lines, train, write_corpus
+from recipe_runs import RECIPE, TINY, log_lines, train, write_corpus
 from speechbrain.utils.checkpoints import Checkpointer
 
-from galdse_brain.brain import seeded_randn_like
+from galdse_brain.metrics import estoi, si_sdr
+from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.recipe import read_recipe
 from galdse_brain.runs import best_weights, load_enhancer
+from galdse_brain.samplers import seeded_randn_like
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,17 @@ def states(checkpoint):
     }
 
 
+def scores(run):
+    """Scores of ``results.csv`` under (id, signal)."""
+    with open(run / "results.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        (row["id"], row["signal"], metric): float(row[metric])
+        for row in rows
+        for metric in ("pesq", "estoi", "si_sdr")
+    }
+
+
 def test_a_run_leaves_the_files_that_users_look_for(trained):
     run, _ = trained
     for name in (
@@ -76,28 +91,27 @@ def test_a_run_leaves_the_files_that_users_look_for(trained):
 
 def test_the_log_has_every_loss_and_every_metric(trained):
     (epoch, test) = log_lines(trained[0])
-    for name in ("loss", "spec_mse", "guidance", "wave_l1", "neg_si_snr"):
+    for name in ("loss", "spec_mse", "guidance"):
         assert f"train {name}: " in epoch
     for name in ("pesq", "estoi", "si_sdr"):
         assert f"valid {name}: " in epoch and f"test {name}: " in test
 
 
-def test_validation_and_test_use_whole_untouched_utterances(trained):
-    _, variables = trained
-    for split in ("valid", "test"):
-        item = variables["datasets"][split][0]
-        assert len(item["clean_sig"]) == len(item["noisy_sig"]) == 16000
-
-
-def scores(run):
-    """Scores of ``results.csv`` under (id, signal)."""
-    with open(run / "results.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {
-        (row["id"], row["signal"], metric): float(row[metric])
-        for row in rows
-        for metric in ("pesq", "estoi", "si_sdr")
-    }
+def test_scores_are_those_of_whole_untouched_files(trained, corpus):
+    run, _ = trained
+    for name in ("p232_001", "p257_001"):
+        clean, noisy, enhanced = (
+            torch.from_numpy(soundfile.read(folder / f"{name}.wav")[0])
+            for folder in (
+                corpus / "clean_testset_wav",
+                corpus / "noisy_testset_wav",
+                run / "enhanced",
+            )
+        )
+        assert len(enhanced) == len(clean) == 16000
+        for metric in (si_sdr, estoi):
+            score = scores(run)[name, "noisy", metric.__name__]
+            assert score == pytest.approx(metric(noisy, clean), abs=1e-4)
 
 
 def test_test_only_gives_the_score_that_training_ended_with(run, corpus):
@@ -160,30 +174,79 @@ def test_an_enhancer_is_loaded_from_a_run(run, trained):
 
 
 def test_fine_tuning_starts_from_the_averaged_weights(corpus, run):
-    recipe = read_recipe(RECIPE / "hparams" / "galdse_finetune.yaml")
-    overrides = {
-        "data_folder": str(corpus),
-        "start_from": str(run),
-        "enhancer": {"channels": 8, "hidden_size": 4},
-    }
-    system = load_hyperpyyaml(recipe, overrides)["modules"]["system"]
+    recipe = read_recipe(
+        RECIPE / "hparams" / "galdse_finetune.yaml",
+        f"{{data_folder: {corpus}, start_from: {run}, "
+        f"enhancer: {TINY['enhancer']}}}",
+    )
+    system = load_hyperpyyaml(recipe)["modules"]["system"]
     weights = system.state_dict()
     assert weights.keys() == best_weights(run).keys()
     assert all(map(torch.equal, weights.values(), best_weights(run).values()))
     assert system.mask_exponent == 0.5
 
 
+def test_spent_steps_end_training_and_more_steps_go_on(corpus, tmp_path):
+    budget = {"number_of_steps": 3, "number_of_epochs": 100}
+    train(corpus, tmp_path, **budget)
+    first, second, _ = log_lines(tmp_path)
+    assert "steps: 2, lr: 1.00e-05" in first  # 2 of 200 steps of warm-up
+    assert "steps: 3, lr: 1.50e-05" in second
+    train(corpus, tmp_path, **budget)
+    assert len(log_lines(tmp_path)) == 3 + 1  # Only tested again
+    train(corpus, tmp_path, number_of_steps=400, number_of_epochs=3)
+    *_, third, _ = log_lines(tmp_path)
+    assert "steps: 5, lr: 2.50e-05" in third
+
+
+def test_all_five_losses_train(corpus, tmp_path):
+    train(corpus, tmp_path, "--debug", recipe="galdse", segment_samples=8064)
+    for name in ("spec_mse", "guidance", "wave_l1", "neg_si_snr", "pesq"):
+        assert f"train {name}: " in log_lines(tmp_path)[0]
+
+
+def test_too_few_pairs_for_a_batch_are_an_error(corpus, tmp_path):
+    with pytest.raises(ValueError, match="no whole batch.*batch_size"):
+        train(corpus, tmp_path, batch_size=5)
+
+
+@pytest.mark.parametrize("augment", ["eq_remix", "unchanged"])
+def test_other_augmentations_train(corpus, tmp_path, augment):
+    name = f"!name:galdse_brain.augment.{augment}"
+    variables = train(corpus, tmp_path, "--debug", augment=name)
+    assert math.isfinite(variables["brain"].train_stats["loss"])
+
+
+def test_padded_batches_have_the_scores_of_single_files(run, corpus):
+    results = scores(run)
+    for folder in ("clean_testset_wav", "noisy_testset_wav"):
+        assert (corpus / folder / "p257_001.wav").exists()
+    opts = "{batch_size: 2}"
+    train(corpus, run, "--test_only", test_dataloader_opts=opts)
+    for key, score in scores(run).items():
+        if key[:2] != ("p257_001", "enhanced"):  # It has other noise.
+            assert score == pytest.approx(results[key], abs=1e-2), key
+
+
 def test_gradient_accumulation_averages_once_per_step(corpus, tmp_path):
-    variables = train(
-        corpus, tmp_path, grad_accumulation_factor=2
-    )
+    variables = train(corpus, tmp_path, grad_accumulation_factor=2)
     brain = variables["brain"]
     assert brain.optimizer_step == 1
     assert variables["hparams"]["ema"].n_averaged == 1
 
 
 def test_half_precision_trains(corpus, tmp_path):
-    variables = train(corpus, tmp_path, precision="bf16")
+    seen = set()
+    forward = NCSNpp.forward
+
+    def spy(net, *inputs):
+        output = forward(net, *inputs)
+        seen.add((net.training, output.dtype))
+        return output
+
+    with mock.patch.object(NCSNpp, "forward", spy):
+        variables = train(corpus, tmp_path, precision="bf16", num_workers=1)
+    assert seen == {(True, torch.bfloat16), (False, torch.float32)}
     assert math.isfinite(variables["brain"].train_stats["loss"])
     assert next(variables["brain"].system.parameters()).dtype == torch.float32
 
@@ -214,10 +277,12 @@ def test_an_unknown_selection_metric_is_an_error(corpus, tmp_path):
 
 
 def test_loss_weights_of_other_names_are_an_error(corpus, tmp_path):
-    with pytest.raises(ValueError, match="losses.*'pesq'.*names.*'extra'"):
+    with pytest.raises(ValueError, match="losses.*'spec_mse'.*names.*'extra'"):
         train(corpus, tmp_path, loss_weights="{extra: 1.0}")
 
 
 def test_a_misspelt_override_is_an_error(corpus, tmp_path):
     with pytest.raises(KeyError, match="lerning_rate"):
         train(corpus, tmp_path, lerning_rate="1")
+    with pytest.raises(KeyError, match="enhancer sets 'kapa'.*galdse.yaml"):
+        train(corpus, tmp_path, enhancer="{kapa: 0.1}")

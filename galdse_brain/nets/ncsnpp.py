@@ -66,9 +66,7 @@ class NCSNpp(nn.Module):
     torch.Size([1, 2, 16, 8])
     """
 
-    def __init__(
-        self, channels=32, multipliers=(1, 2, 2, 4), cond_channels=3
-    ):
+    def __init__(self, channels=32, multipliers=(1, 2, 2, 4), cond_channels=3):
         super().__init__()
         in_channels = 2 + cond_channels
         widths = [channels * m for m in multipliers]
@@ -89,9 +87,7 @@ class NCSNpp(nn.Module):
             width = out
             skips.append(out)
             if level + 1 < len(widths):
-                self.downs.append(
-                    ResBlock(out, out, embedding, downsample())
-                )
+                self.downs.append(ResBlock(out, out, embedding, downsample()))
                 self.combines.append(conv(in_channels, out, 1))
                 width = 2 * out
                 skips.append(width)
@@ -107,9 +103,7 @@ class NCSNpp(nn.Module):
         self.decoder, self.ups = nn.ModuleList(), nn.ModuleList()
         for out in reversed(widths):
             pair = skips.pop(), skips.pop()
-            self.decoder.append(
-                Level(width, out, pair, embedding, in_channels)
-            )
+            self.decoder.append(Level(width, out, pair, embedding, in_channels))
             width = out
             if skips:
                 self.ups.append(ResBlock(out, out, embedding, upsample()))

@@ -38,8 +38,8 @@ class ResidualShift(Path):
     -------
     >>> path = ResidualShift(kappa=0.5, power=0.39, min_noise_level=0.005)
     >>> a, b, s = path.coefficients(torch.tensor([0, 6]))
-    >>> a.flatten(), b.flatten(), s.flatten()
-    (tensor([1.0000, 0.0199]), tensor([0.0000, 0.9801]), tensor([0.0000, 0.4950]))
+    >>> a.flatten(), s.flatten()
+    (tensor([1.0000, 0.0199]), tensor([0.0000, 0.4950]))
     """
 
     def __init__(

@@ -25,7 +25,7 @@ from galdse_brain.recipe import read_recipe, save_resolved
 if __name__ == "__main__":
     hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
     ddp_init_group(run_opts)
-    hparams = load_hyperpyyaml(read_recipe(hparams_file), overrides)
+    hparams = load_hyperpyyaml(read_recipe(hparams_file, overrides))
     sb.create_experiment_directory(hparams["output_folder"])
     run_on_main(
         save_resolved, [hparams_file, overrides, hparams["output_folder"]]
