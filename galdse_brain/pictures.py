@@ -50,7 +50,7 @@ def spectrograms(path, wavs, maps, sample_rate):
     axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axis, (title, image, low, high) in zip(axes, panels):
         drawn = axis.imshow(
-            image,
+            image.numpy(),
             origin="lower",
             aspect="auto",
             extent=extent,

@@ -66,7 +66,7 @@ def test_imports_point_down(path):
 def test_no_string_chooses_behaviour(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Compare):
-            if any(isinstance(op, (ast.Eq, ast.NotEq)) for op in node.ops):
+            if any(isinstance(op, ast.Eq | ast.NotEq) for op in node.ops):
                 for side in (node.left, *node.comparators):
                     value = getattr(side, "value", None)
                     assert not isinstance(value, str) or value == "__main__"
@@ -105,6 +105,6 @@ def test_everything_public_has_a_docstring(path):
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
     members = [member for owner in classes for member in owner.body]
     for node in tree.body + members:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
             private = node.name.startswith("_")
             assert private or ast.get_docstring(node), node.name
