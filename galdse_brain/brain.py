@@ -106,9 +106,9 @@ class EnhancementBrain(sb.Brain):
             _, target = normalize(noisy[None], clean[None])
             error += mse_loss(feats[i], self.modules["spec"](target))
             enhanced = wavs[i, : len(clean)]
-            self.results.add(batch.id[i], "enhanced", enhanced, clean)
             if stage == sb.Stage.TEST:
                 self.test_utterance(batch.id[i], noisy, clean, enhanced)
+            self.results.add(batch.id[i], "enhanced", enhanced, clean)
         return error / len(wavs)
 
     def weighted(self, losses):
@@ -134,7 +134,7 @@ class EnhancementBrain(sb.Brain):
         ]
 
     def test_utterance(self, name, noisy, clean, enhanced):
-        """Score the controls, write the wav and now and then a picture."""
+        """Score what to compare with, write the wav, sometimes a picture."""
         self.results.add(name, "noisy", noisy, clean)
         for control in self.hparams.controls:
             wavs, _ = self.enhance(control, noisy[None], None)

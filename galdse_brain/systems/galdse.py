@@ -12,6 +12,9 @@ from torch.nn.functional import mse_loss
 class GALDSE(nn.Module):
     """Residual-shift diffusion whose noise follows a noise mask.
 
+    Wang et al., "GALD-SE: Guided Anisotropic Lightweight Diffusion for
+    Efficient Speech Enhancement", arXiv 2409.15101.
+
     Arguments
     ---------
     path : Path
