@@ -24,22 +24,6 @@ from galdse_brain.samplers import seeded_randn_like
 logger = logging.getLogger(__name__)
 
 
-def warmed_up_average(averaged, current, num_averaged, decay):
-    """Exponential average whose memory grows to ``decay``.
-
-    The weight of the past is ``min(decay, (1 + n) / (10 + n))``. For
-    ``torch.optim.swa_utils.AveragedModel``; equal values stay exactly equal.
-
-    Example
-    -------
-    >>> one = torch.ones(())
-    >>> warmed_up_average(0 * one, one, torch.tensor(10), decay=0.999)
-    tensor(0.4500)
-    """
-    past = ((1 + num_averaged) / (10 + num_averaged)).clamp(max=decay)
-    return averaged + (1 - past) * (current - averaged)
-
-
 class EnhancementBrain(sb.Brain):
     """Trains any system and evaluates its averaged weights.
 

@@ -76,8 +76,9 @@ def summarize(scores):
     """
     scores = torch.tensor(scores, dtype=torch.float64)
     valid = scores[~scores.isnan()]
+    mean = valid.mean()
     return {
-        "mean": float(valid.mean()),
-        "std": float(valid.std(correction=0)),
+        "mean": float(mean),
+        "std": float((valid - mean).square().mean().sqrt()),
         "failures": len(scores) - len(valid),
     }

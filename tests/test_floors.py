@@ -10,6 +10,7 @@ FLOORS = {
     "spec": 0,
     "paths": 0,
     "samplers": 0,
+    "averaging": 0,
     "nets": 1,
     "objectives": 1,
     "metrics": 1,

@@ -18,6 +18,8 @@ import os
 import shutil
 import tempfile
 import zipfile
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -348,7 +350,9 @@ def fetch(url, path):
         with tqdm.wrapattr(
             file, "write", total=total, initial=start, desc=path.name
         ) as progress:
-            shutil.copyfileobj(response, progress)
+            # Whatever breaks the transfer off, the size tells.
+            with suppress(TimeoutError, ConnectionError, HTTPException):
+                shutil.copyfileobj(response, progress)
     size = path.stat().st_size
     if size != total:
         raise ConnectionError(

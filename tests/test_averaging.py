@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from galdse_brain.brain import warmed_up_average
+from galdse_brain.averaging import warmed_up_average
 
 
 def averaged(model, decay=0.999):
