@@ -6,7 +6,7 @@ import torch
 from recipe_runs import train
 from speechbrain.utils import distributed
 
-from galdse_brain.brain import EnhancementBrain
+from galdse_brain import brain
 from galdse_brain.paths.residual_shift import ResidualShift
 from galdse_brain.results import Results
 
@@ -26,8 +26,8 @@ if __name__ == "__main__":
     drawn, written = [], []
     ResidualShift.sample_time = recording(ResidualShift.sample_time, drawn)
     Results.write_csv = recording(Results.write_csv, written)
-    draw = EnhancementBrain.draw_utterance  # Guarded together with the wavs.
-    EnhancementBrain.draw_utterance = recording(draw, written)
+    # Imported anew, audio_io would be SpeechBrain's lazy stand-in.
+    brain.audio_io.save = recording(brain.audio_io.save, written)
     # Debug runs look into a folder of their own on every rank.
     train(corpus, f"{run}_debug", "--debug", distributed_backend="gloo")
     distributed.ddp_init_group = lambda run_opts: None  # Done already.

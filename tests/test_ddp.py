@@ -33,7 +33,7 @@ def test_two_ranks_draw_for_themselves_and_agree_in_the_end(tmp_path):
     for ours, theirs in zip(first["parameters"], second["parameters"]):
         assert torch.equal(ours, theirs)
 
-    assert (first["written"], second["written"]) == (1 + 1, 0)
+    assert (first["written"], second["written"]) == (2 + 1, 0)
     assert len(log_lines(run)) == 3
     assert len(list((run / "enhanced").iterdir())) == 2
     assert len((run / "results.csv").read_text().splitlines()) == 1 + 2 * 3
