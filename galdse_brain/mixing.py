@@ -48,7 +48,7 @@ class AudioFiles:
                 wanted = matches(group, only) and not matches(group, never)
                 if wanted:
                     self.groups.setdefault(group, []).append(path)
-        if not self.groups:
+        if roots and not self.groups:
             raise FileNotFoundError(
                 f"no audio in {list(roots)} of the groups {list(only)} "
                 f"without {list(never)}"
@@ -117,13 +117,13 @@ class DynamicMixing(Dataset):
     speech_effects, noise_effects : list of callable
         Random changes (1, N) -> (1, M), such as SpeechBrain's
         ``augment.time_domain.SpeedPerturb``.
-    apart : dict
-        Kind of noise to patterns of the speakers that it is not mixed with:
-        babble must not hold the voice that is to be enhanced.
-    rooms : AudioFiles, optional
+    apart : list of (str, str)
+        Patterns of noise and speaker that are never mixed: babble must not
+        hold the voice that is to be enhanced.
+    rooms : AudioFiles
         Impulse responses.
     room_share : float
-        Share of the items that get one.
+        Share of the items that get one; ValueError if there is none.
     """
 
     def __init__(
@@ -139,8 +139,8 @@ class DynamicMixing(Dataset):
         epochs,
         speech_effects=(),
         noise_effects=(),
-        apart=None,
-        rooms=None,
+        apart=(),
+        rooms=AudioFiles([], exponent=1.0),  # noqa: B008 immutable
         room_share=0.0,
     ):
         self.speech, self.noise, self.rooms = speech, noise, rooms
@@ -151,14 +151,18 @@ class DynamicMixing(Dataset):
         self.seed, self.epochs = seed, epochs
         self.speech_effects = speech_effects
         self.noise_effects = noise_effects
-        self.apart = apart or {}
+        self.apart = apart
         self.room_share = room_share
+        if room_share and not rooms.groups:
+            raise ValueError(f"room_share is {room_share}, but rooms has none")
 
     def __len__(self):
         return self.num_items
 
     def __getitem__(self, index):
         """Id, clean and noisy waveform, both (num_samples,)."""
+        if not 0 <= index < self.num_items:
+            raise IndexError(f"item {index} of {self.num_items}")
         with item_randomness(self.seed, self.epochs.current, index):
             speaker, window = self.draw_speech()
             noise = self.draw_noise(speaker)
@@ -187,11 +191,7 @@ class DynamicMixing(Dataset):
 
     def draw_noise(self, speaker):
         """Noise (num_samples,) of a kind that goes with a speaker."""
-        never = [
-            kind
-            for kind, speakers in self.apart.items()
-            if matches(speaker, speakers)
-        ]
+        never = [kind for kind, who in self.apart if fnmatch(speaker, who)]
         _, path = self.noise.draw(never)
         wav = random_piece(path, self.sample_rate, self.num_samples)
         wav = changed(wav, self.noise_effects)

@@ -14,6 +14,7 @@ TINY = {
     "enhancer": "{channels: 8, hidden_size: 4}",
     "batch_size": 2,
     "num_workers": 0,
+    "score_jobs": 0,
     "number_of_epochs": 1,
     "number_of_steps": 20,
     "device": "cpu",

@@ -13,6 +13,7 @@ FLOORS = {
     "noise": 0,
     "pieces": 0,
     "averaging": 0,
+    "schedules": 0,
     "nets": 1,
     "objectives": 1,
     "metrics": 1,
@@ -21,11 +22,18 @@ FLOORS = {
     "systems": 2,
     "results": 2,
     "enhancer": 3,
+    "checkpoints": 4,
     "convert": 4,
-    "brain": 4,
     "data": 4,
-    "runs": 4,
+    "gallery": 4,
+    "progress": 4,
+    "ranks": 4,
     "recipe": 4,
+    "runs": 4,
+    "scoring": 4,
+    "mixing": 5,
+    "trainer": 5,
+    "brain": 6,
 }
 FILES = sorted(PACKAGE.glob("**/*.py"))
 SCRIPTS = [

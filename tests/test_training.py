@@ -189,13 +189,14 @@ def test_spent_steps_end_training_and_more_steps_go_on(corpus, tmp_path):
     budget = {"number_of_steps": 3, "number_of_epochs": 100}
     train(corpus, tmp_path, **budget)
     first, second, _ = log_lines(tmp_path)
-    assert "steps: 2, lr: 1.00e-05" in first  # 2 of 200 steps of warm-up
-    assert "steps: 3, lr: 1.50e-05" in second
+    # The second of 200 steps of warm-up, with a third of the budget spent
+    assert "steps: 2, lr: 6.67e-06" in first
+    assert "steps: 3, lr: 5.00e-06" in second
     train(corpus, tmp_path, **budget)
     assert len(log_lines(tmp_path)) == 3 + 1  # Only tested again
     train(corpus, tmp_path, number_of_steps=400, number_of_epochs=3)
     *_, third, _ = log_lines(tmp_path)
-    assert "steps: 5, lr: 2.50e-05" in third
+    assert "steps: 5, lr: 2.47e-05" in third
 
 
 def test_all_five_losses_train(corpus, tmp_path):

@@ -19,7 +19,6 @@ from speechbrain.utils.distributed import ddp_init_group, run_on_main
 from voicebank_prepare import prepare_voicebank
 
 from galdse_brain.brain import EnhancementBrain
-from galdse_brain.data import paired_datasets
 from galdse_brain.recipe import read_recipe, save_resolved
 
 if __name__ == "__main__":
@@ -39,14 +38,10 @@ if __name__ == "__main__":
             "valid_speakers": hparams["valid_speakers"],
             "download": hparams["download"],
             "skip_prep": hparams["skip_prep"],
+            "splits": list(hparams["annotations"]),
         },
     )
-    datasets = paired_datasets(
-        hparams["annotations"],
-        hparams["data_folder"],
-        hparams["sample_rate"],
-        hparams["segment_samples"],
-    )
+    datasets = hparams["datasets"]()
 
     brain = EnhancementBrain(
         modules=hparams["modules"],
