@@ -1,19 +1,15 @@
 """A training may be killed at any moment."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from recipe_runs import log_lines, write_corpus
+from recipe_runs import ENVIRONMENT, HERE, log_lines, write_corpus
 from speechbrain.utils.checkpoints import Checkpointer
 from torch import nn
 
 from galdse_brain.checkpoints import WholeCheckpointer
-
-HERE = Path(__file__).parent
 
 
 def latest(run):
@@ -33,7 +29,7 @@ def test_a_training_that_is_killed_ten_times_ends_as_if_it_was_not(tmp_path):
             *(sys.executable, str(HERE / "kill_worker.py"), str(corpus)),
             *(str(straight), str(killed)),
         ],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=240,
