@@ -15,6 +15,7 @@ from galdse_brain.audio import Recording, Waveform, check_finite, floats
 from galdse_brain.jobs import planned, run_jobs, saved
 from galdse_brain.streams import first, mixed, resampled, resampled_length
 
+PIECES_AT_ONCE = {"cuda": 16}
 NEEDED = "hyperparams.yaml", "enhance_model.ckpt"
 
 
@@ -41,6 +42,14 @@ class GALDSEEnhancement(Pretrained):
 
     HPARAMS_NEEDED = ["sample_rate"]
     MODULES_NEEDED = ["enhance_model"]
+
+    def __init__(
+        self, modules=None, hparams=None, run_opts=None, freeze_params=True
+    ):
+        super().__init__(modules, hparams, run_opts, freeze_params)
+        enhancer = self.mods.enhance_model
+        at_once = PIECES_AT_ONCE.get(self.device_type, enhancer.pieces.at_once)
+        enhancer.pieces = enhancer.pieces._replace(at_once=at_once)
 
     @classmethod
     def from_hparams(cls, source, *args, savedir=None, **kwargs):
