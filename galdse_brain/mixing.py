@@ -12,6 +12,7 @@ from speechbrain.dataio.dataio import load_data_csv, load_data_json
 from speechbrain.processing.signal_processing import reverberate
 from torch.utils.data import ConcatDataset, Dataset
 
+from galdse_brain.audio import SUFFIXES
 from galdse_brain.data import (
     item_randomness,
     pad_around,
@@ -20,7 +21,6 @@ from galdse_brain.data import (
     read,
 )
 
-AUDIO = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 MANIFESTS = {".json": load_data_json, ".csv": load_data_csv}
 QUIET = 1e-3  # RMS below which nothing is made louder
 
@@ -72,7 +72,7 @@ def listed(root):
             yield row.get("spk_id", name), row["wav"]
         return
     for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in AUDIO:
+        if path.suffix.lower() in SUFFIXES:
             folder, *rest = path.relative_to(root).parts
             yield folder if rest else path.stem.partition("_")[0], str(path)
 
