@@ -13,7 +13,7 @@ import traceback
 from recipe_runs import train
 
 KILLS = 10
-STEPS = 24
+STEPS = 8
 
 
 def life(corpus, run):
@@ -59,7 +59,7 @@ if __name__ == "__main__":
     lasts = time.monotonic() - start
     draw = random.Random(0)
     for _ in range(KILLS):
-        delay = draw.uniform(0.1, 0.5) * lasts
+        delay = draw.uniform(0.1, 0.6) * lasts
         number = draw.choice([signal.SIGTERM, signal.SIGKILL])
         codes.append(die(corpus, killed, delay, number))
     codes.append(ended(life(corpus, killed)))

@@ -38,7 +38,7 @@ def test_a_training_that_is_killed_ten_times_ends_as_if_it_was_not(tmp_path):
     codes = [int(code) for code in finished.stdout.split()[-12:]]
     assert codes[0] == codes[-1] == 0, finished.stderr[-3000:]
     assert set(codes[1:-1]) <= {-9, -15}, (codes, finished.stderr[-3000:])
-    assert "steps: 24" in log_lines(straight)[-2]
+    assert "steps: 8" in log_lines(straight)[-2]
     assert log_lines(killed)[-2:] == log_lines(straight)[-2:]
     torch.testing.assert_close(latest(killed), latest(straight), atol=0, rtol=0)
 
