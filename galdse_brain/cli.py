@@ -150,9 +150,7 @@ def enhance_stream(model, output, options):
             pass
         return 0
     target = BytesIO()
-    with opened_to_write(
-        target, source.sample_rate, source.channels, "WAV", source.subtype
-    ) as write:
+    with opened_to_write(target, "standard output.wav", source) as write:
         for block in blocks:
             write(block)
     sys.stdout.buffer.write(target.getvalue())
