@@ -53,6 +53,14 @@ def planned(inputs, output):
     one_file = len(jobs) == 1 and not any(Path(i).is_dir() for i in inputs)
     if one_file and output.suffix and not output.is_dir():
         jobs = [(jobs[0][0], output)]
+    return checked(jobs)
+
+
+def checked(jobs):
+    """Jobs without repetitions.
+
+    ValueError if two sources would have one target, or one would be its own.
+    """
     owners = {}
     for source, target in jobs:
         other = owners.setdefault(target, source)
@@ -146,7 +154,9 @@ def run_jobs(model, jobs, overwrite=False, progress=True, **options):
                     for block in made:
                         bar.update(block.shape[-1] / recording.sample_rate)
             except (OSError, ValueError, RuntimeError) as error:
-                outcomes.append(Outcome(source, target, error=str(error) or repr(error)))
+                outcomes.append(
+                    Outcome(source, target, error=str(error) or repr(error))
+                )
             else:
                 seconds = recording.num_samples / recording.sample_rate
                 outcomes.append(Outcome(source, target, seconds))
