@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
 from tempfile import TemporaryDirectory
+from zipfile import is_zipfile
 
 import huggingface_hub
 import soundfile
@@ -113,11 +114,14 @@ def export_published(checkpoint, out, example, averaged=True, overwrite=False):
     -------
     out : pathlib.Path
     """
+    with open(checkpoint, "rb") as file:
+        if not is_zipfile(file):
+            raise ValueError(f"{checkpoint} is no file that torch.save wrote")
     try:
         enhancer, yaml = converted(checkpoint, averaged)
-    except (UnpicklingError, EOFError) as error:
+    except UnpicklingError as error:
         raise ValueError(
-            f"{checkpoint} is no file of plain tensors: {error}"
+            f"{checkpoint} holds more than tensors and plain values: {error}"
         ) from error
     about = {"converted_from": Path(checkpoint).name}
     return write_folder(out, yaml, enhancer, about, example, overwrite)

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from galdse_brain.audio import SUFFIXES, Recording, written
 
+BAR = "{l_bar}{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
+
 
 class Outcome(NamedTuple):
     """What became of a file: its seconds, the error, or that it was there."""
@@ -138,7 +140,7 @@ def run_jobs(model, jobs, overwrite=False, progress=True, **options):
         One for each job.
     """
     total = sum(_seconds(source) for source, _ in jobs)
-    bar = tqdm(total=round(total, 1), unit="s", disable=not progress)
+    bar = tqdm(total=total, bar_format=BAR, disable=not progress)
     outcomes = []
     with bar:
         for source, target in jobs:
