@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from recipe_runs import voice
 from speechbrain.utils.importutils import LazyModule
 
+from galdse_brain.enhancer import Enhancer
+from galdse_brain.export import write_folder
 from galdse_brain.nets.guidance import GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.paths.residual_shift import ResidualShift
@@ -69,3 +74,26 @@ def small_system(path):
     """GALD-SE with little networks, in evaluation mode."""
     guidance, net = GuidanceNet(hidden_size=4), NCSNpp(channels=8)
     return GALDSE(path, guidance, net, partial(walk, keep=markov)).eval()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """An exported folder with little networks that nobody trained."""
+    folder = tmp_path_factory.mktemp("models")
+    yaml = (ROOT / "hparams" / "galdse.yaml").read_text()
+    yaml = resolve_references(yaml, {"channels": 8, "hidden_size": 4}).read()
+    parts = load_hyperpyyaml(yaml)
+    torch.manual_seed(0)
+    for weight in parts["system"].parameters():
+        weight.data += 0.1 * torch.randn_like(weight)  # Some start at zero.
+    noisy = voice(120, 16000) + 0.02 * np.random.default_rng(0).normal(
+        size=16000
+    )
+    soundfile.write(folder / "noisy.wav", noisy, 16000)
+    return write_folder(
+        folder / "exported",
+        yaml,
+        Enhancer(parts["system"], parts["spec"]),
+        {"converted_from": "galdse.yaml"},
+        folder / "noisy.wav",
+    )
