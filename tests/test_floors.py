@@ -47,7 +47,7 @@ FLOORS = {
 FILES = sorted(PACKAGE.glob("**/*.py"))
 SCRIPTS = [
     path
-    for folder in ("recipes", "tools", "benchmarks")
+    for folder in ("recipes", "tools", "benchmarks", "examples")
     for path in sorted((ROOT / folder).glob("**/*.py"))
     if not path.is_symlink()
 ]

@@ -1,6 +1,7 @@
 """Training through the real train.py: files, resume, selection, errors."""
 
 import csv
+import json
 import math
 import shutil
 from unittest import mock
@@ -12,6 +13,7 @@ from hyperpyyaml import load_hyperpyyaml
 from recipe_runs import RECIPE, TINY, log_lines, train, write_corpus
 from speechbrain.utils.checkpoints import Checkpointer
 
+from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import estoi, si_sdr
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.recipe import read_recipe
@@ -172,6 +174,16 @@ def test_an_enhancer_is_loaded_from_a_run(run, trained):
     assert not enhancer.training
 
 
+def test_a_run_exports_its_best_weights(run):
+    model = GALDSEEnhancement.from_hparams(run / "exported")
+    enhancer, noisy = load_enhancer(run), torch.randn(1, 9000)
+    with torch.no_grad():
+        assert torch.equal(model.enhance_batch(noisy), enhancer(noisy)[0])
+    about = json.loads((run / "exported" / "config.json").read_text())
+    assert list(about["scores"]) == ["noisy", "mask alone", "enhanced"]
+    assert about["test_pairs"] == 2
+
+
 def test_fine_tuning_starts_from_the_averaged_weights(corpus, run):
     recipe = read_recipe(
         RECIPE / "hparams" / "galdse_finetune.yaml",
@@ -254,6 +266,7 @@ def test_half_precision_trains(corpus, tmp_path):
 def test_debug_leaves_no_checkpoint(corpus, tmp_path):
     train(corpus, tmp_path, "--debug")
     assert not list(tmp_path.glob("save/CKPT*"))
+    assert not (tmp_path / "exported").exists()
     assert len(log_lines(tmp_path)) == 2
 
 
