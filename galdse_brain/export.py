@@ -76,8 +76,7 @@ def export_run(run_folder, out, example=None, overwrite=False):
     chosen = settings(run_folder)
     meta = best_checkpoint(run_folder).meta
     about = {
-        "data": Path(chosen["data_folder"]).name,
-        "training_pairs": len(pairs(run_folder, "train")),
+        "training_data": training_data(run_folder),
         "epoch": meta["epoch"],
         "selection_metric": chosen["selection_metric"],
         "loss_weights": dict(chosen["loss_weights"]),
@@ -96,6 +95,21 @@ def export_run(run_folder, out, example=None, overwrite=False):
         example,
         overwrite,
     )
+
+
+def training_data(run_folder):
+    """What a run was trained on, in words; folders by their names alone."""
+    chosen, parts = settings(run_folder), []
+    if "train" in chosen["annotations"]:
+        count = len(pairs(run_folder, "train"))
+        parts.append(f"{count} pairs of `{Path(chosen['data_folder']).name}`")
+    if chosen["mixing"]:
+        speech, noise = (
+            ", ".join(f"`{Path(f).name}`" for f in chosen["mixing"][folders])
+            for folders in ("speech_folders", "noise_folders")
+        )
+        parts.append(f"speech of {speech} with noise of {noise}")
+    return " and ".join(parts)
 
 
 def export_published(checkpoint, out, example, averaged=True, overwrite=False):

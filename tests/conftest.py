@@ -104,8 +104,7 @@ def exported(tmp_path_factory):
     noise = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(1))
     soundfile.write(folder / "noisy.wav", noise.numpy(), 16000)
     about = {
-        "data": "corpus",
-        "training_pairs": 8,
+        "training_data": "8 pairs of `corpus`",
         "epoch": 3,
         "selection_metric": "pesq",
         "loss_weights": {"spec_mse": 1.0},
