@@ -15,7 +15,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["galdse_brain", "galdse_brain.*"]),
-    package_data={"galdse_brain": ["hparams/*.yaml"]},
+    package_data={
+        "galdse_brain": ["hparams/*.yaml"],
+        "galdse_brain.released": ["*"],
+    },
     entry_points={"console_scripts": ["galdse = galdse_brain.cli:main"]},
     python_requires=">=3.10",
     install_requires=[
@@ -27,6 +30,7 @@ setup(
         "huggingface-hub",
         "pesq>=0.0.4",
         "pystoi>=0.4",
+        "safetensors>=0.4",
         "soundfile>=0.12",
         "soxr>=0.5",
     ],

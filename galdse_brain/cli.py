@@ -24,6 +24,7 @@ from galdse_brain.manifests import (
     read_manifest,
     write_manifest,
 )
+from galdse_brain.released import FOLDER
 
 STANDARD = Path("-")
 
@@ -87,7 +88,11 @@ def _enhance(commands):
     add = _new(commands, "enhance", enhance).add_argument
     add("inputs", nargs="*", metavar="IN", help="file, folder, 'glob' or -")
     add("-o", "--output", required=True, metavar="OUT")
-    add("--model", required=True, help="exported folder or name on the hub")
+    add(
+        "--model",
+        default=str(FOLDER),
+        help="exported folder or name on the hub; default: the package's own",
+    )
     add("--manifest", help="SpeechBrain's JSON with noisy_wav instead of IN")
     add("--data-root", default="", help="for {data_root} in the manifest")
     add("--device", type=_device, default="cpu", help="such as cuda or cuda:1")
@@ -241,7 +246,13 @@ def upload(args):
 
 def _info(commands):
     add = _new(commands, "info", info).add_argument
-    add("model", metavar="MODEL", help="exported folder or name on the hub")
+    add(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default=str(FOLDER),
+        help="exported folder or name on the hub; default: the package's own",
+    )
 
 
 def info(args):

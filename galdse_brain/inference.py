@@ -13,10 +13,11 @@ from speechbrain.inference.interfaces import Pretrained
 
 from galdse_brain.audio import Recording, Waveform, check_finite, floats
 from galdse_brain.jobs import planned, run_jobs, saved
+from galdse_brain.released import FOLDER
 from galdse_brain.streams import first, mixed, resampled, resampled_length
 
 PIECES_AT_ONCE = {"cuda": 16}
-NEEDED = "hyperparams.yaml", "enhance_model.ckpt"
+NEEDED = "hyperparams.yaml", "enhance_model.*"
 
 
 class GALDSEEnhancement(Pretrained):
@@ -35,9 +36,10 @@ class GALDSEEnhancement(Pretrained):
 
     Example
     -------
-    >>> model = GALDSEEnhancement.from_hparams("exported")  # doctest: +SKIP
+    >>> model = GALDSEEnhancement.from_hparams()
     >>> model.enhance_file("noisy.wav", "enhanced.wav")  # doctest: +SKIP
-    >>> model.enhance_waveform(wav, 44100)  # doctest: +SKIP
+    >>> model.enhance_waveform(torch.randn(2, 4410), 44100).shape
+    torch.Size([2, 4410])
     """
 
     HPARAMS_NEEDED = ["sample_rate"]
@@ -52,13 +54,14 @@ class GALDSEEnhancement(Pretrained):
         enhancer.pieces = enhancer.pieces._replace(at_once=at_once)
 
     @classmethod
-    def from_hparams(cls, source, *args, savedir=None, **kwargs):
+    def from_hparams(cls, source=FOLDER, *args, savedir=None, **kwargs):
         """Load an exported folder, or a repository of the Hugging Face hub.
 
         Arguments
         ---------
         source : str or pathlib.Path
-            The folder, or a name such as ``user/model``.
+            The folder, or a name such as ``user/model``; by default the model
+            that comes with the package.
         *args, savedir, **kwargs
             As SpeechBrain's ``from_hparams``. A local folder is read where it
             is; from the hub every model gets a folder of its own in
@@ -268,14 +271,14 @@ def is_folder(source, *names):
     """Whether a model is in a folder; otherwise it may be on the hub.
 
     FileNotFoundError if it is in neither, before the hub is asked, or if the
-    folder has not all files of these names.
+    folder has not a file for each of these patterns.
     """
     if not Path(source).is_dir():
         if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
             raise FileNotFoundError(f"{source} is no folder")
         return False
     for name in names:
-        if not (Path(source) / name).is_file():
+        if not any(Path(source).glob(name)):
             raise FileNotFoundError(
                 f"{source} has no {name}; a training is made into a model by "
                 "`galdse export RUN_FOLDER OUT`"

@@ -11,6 +11,7 @@ FLOORS = {
     "paths": 0,
     "samplers": 0,
     "noise": 0,
+    "released": 0,
     "pieces": 0,
     "streams": 0,
     "audio": 0,

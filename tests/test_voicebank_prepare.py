@@ -79,6 +79,15 @@ def corpus(tmp_path):
 # Layouts, splits and items
 
 
+def test_splits_that_are_not_wanted_need_no_folder(tmp_path):
+    folders = {split: SPLIT_FOLDERS[split] for split in ("valid", "test")}
+    root = make_corpus(tmp_path, folders)
+    vb.prepare_voicebank(root, root / "save", splits=["valid", "test"])
+    assert len(list((root / "save").iterdir())) == 2
+    with pytest.raises(FileNotFoundError, match="no train/clean"):
+        prepare(root)
+
+
 @pytest.mark.parametrize("layout", (OFFICIAL, SPEECHBRAIN))
 def test_valid_is_the_files_of_the_valid_speakers(tmp_path, layout):
     splits = prepare(make_corpus(tmp_path, layout))

@@ -128,7 +128,9 @@ def prepare_voicebank(
 
     items = {
         split: prepare_split(split, pairs, data_folder, num_workers)
-        for split, pairs in find_splits(data_folder, valid_speakers).items()
+        for split, pairs in find_splits(
+            data_folder, valid_speakers, splits
+        ).items()
         if split in splits
     }
     save_folder.mkdir(parents=True, exist_ok=True)
@@ -145,25 +147,27 @@ def check_jsons(paths):
             )
 
 
-def find_splits(data_folder, valid_speakers):
-    """Finds the (clean, noisy) paths of train, valid and test."""
+def find_splits(data_folder, valid_speakers, wanted=SPLITS):
+    """Finds the (clean, noisy) paths of the wanted splits, perhaps of more."""
     splits = {
         split: pair_wavs(data_folder / clean, data_folder / noisy)
-        for split, (clean, noisy) in find_layout(data_folder).items()
+        for split, (clean, noisy) in find_layout(data_folder, wanted).items()
     }
-    if "valid" not in splits:
+    if "valid" in wanted and "valid" not in splits:
         splits["train"], splits["valid"] = split_speakers(
             splits["train"], valid_speakers
         )
     return splits
 
 
-def find_layout(data_folder):
-    """Returns the first of LAYOUTS of which all folders exist."""
+def find_layout(data_folder, wanted):
+    """Returns the first of LAYOUTS of which all wanted folders exist."""
     if not data_folder.is_dir():
         raise FileNotFoundError(f"data_folder {data_folder} does not exist")
     looked_for = ""
     for layout in LAYOUTS:
+        if "valid" in layout:  # Else it is a part of train.
+            layout = {split: layout[split] for split in wanted}
         names = [name for pair in layout.values() for name in pair]
         missing = [n for n in names if not (data_folder / n).is_dir()]
         if not missing:

@@ -1,0 +1,85 @@
+"""The model that comes with the package works right after installation."""
+
+import json
+import re
+
+import pytest
+import soundfile
+import torch
+from recipe_runs import voice
+from safetensors.torch import load_file
+from speechbrain.inference.enhancement import WaveformEnhancement
+
+from galdse_brain.cli import main
+from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.metrics import si_sdr
+from galdse_brain.released import FOLDER, WEIGHTS, restored, store
+
+CARD = (FOLDER / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def model():
+    """The model of the package."""
+    return GALDSEEnhancement.from_hparams()
+
+
+def test_the_command_makes_noisy_speech_cleaner_without_a_model_named(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    clean = torch.from_numpy(voice(150, 32000)).float()
+    noisy = clean + 0.05 * torch.randn(32000)
+    soundfile.write("noisy.wav", noisy.numpy(), 16000)
+    with pytest.raises(SystemExit) as done:
+        main(["enhance", "noisy.wav", "-o", "clean.wav"])
+    assert not done.value.code
+    enhanced = torch.from_numpy(soundfile.read("clean.wav")[0]).float()
+    assert si_sdr(enhanced, clean) > si_sdr(noisy, clean) + 3
+
+
+def test_the_weights_are_stored_in_half_and_used_in_single_precision(model):
+    stored = load_file(WEIGHTS)
+    assert WEIGHTS.stat().st_size < 12e6
+    for name, weight in model.mods.enhance_model.named_parameters():
+        assert stored[name].dtype == torch.float16
+        assert weight.dtype == torch.float32
+        assert torch.equal(weight.cpu(), stored[name].float())
+
+
+def test_what_is_stored_is_restored_as_near_as_half_precision_is(
+    tiny, tmp_path
+):
+    enhancer = tiny.mods.enhance_model
+    before = {k: v.clone() for k, v in enhancer.state_dict().items()}
+    store(enhancer, tmp_path / "weights.safetensors")
+    for weight in enhancer.parameters():
+        weight.data.zero_()
+    restored(enhancer, tmp_path / "weights.safetensors")
+    for name, tensor in enhancer.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=1e-3, atol=1e-7)
+
+
+def test_stock_classes_load_the_folder_of_the_package(model):
+    stock = WaveformEnhancement.from_hparams(str(FOLDER))
+    noisy = 0.1 * torch.randn(1, 4000)
+    lengths = torch.ones(1)
+    expected = model.enhance_batch(noisy)
+    assert torch.equal(stock.enhance_batch(noisy, lengths), expected)
+
+
+def test_the_card_shows_the_scores_of_the_configuration(model):
+    about = json.loads((FOLDER / "config.json").read_text())
+    parameters = sum(p.numel() for p in model.mods.parameters())
+    assert about["parameters"] == parameters == 4517134
+    for signal, cells in about["scores"].items():
+        row = re.search(rf"^\| {signal} \|(.*)\|$", CARD, re.MULTILINE)
+        shown = re.findall(r"(-?[\d.]+) ±", row[1])
+        assert shown == [f"{cell['mean']:.3f}" for cell in cells.values()]
+
+
+def test_the_card_names_the_sources_that_want_it():
+    for source in ("LibriSpeech", "VCTK", "African Storybook", "blanket"):
+        assert source in CARD
+    assert "CC BY" in CARD
