@@ -4,12 +4,19 @@ Authors
  * The galdse developers
 """
 
-import matplotlib
 import torch
+
+try:
+    import matplotlib
+except ImportError as error:
+    raise ImportError(
+        'pictures need matplotlib: pip install "galdse[plot]"'
+    ) from error
 
 matplotlib.use("agg")
 
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.image import imsave  # noqa: E402
 
 N_FFT = 512
 HOP = 128
@@ -21,6 +28,23 @@ def decibels(wav):
     wav = torch.nn.functional.pad(wav, (0, max(0, N_FFT - len(wav))))
     stft = torch.stft(wav, N_FFT, HOP, window=window, return_complex=True)
     return 20 * torch.log10(stft.abs().clamp(min=1e-5))
+
+
+def image(file, wav, top):
+    """Write the bare spectrogram of a waveform (N,) as webp.
+
+    ``file`` is open for bytes; the brightest colour is ``top`` dB, the darkest
+    80 dB below.
+    """
+    imsave(
+        file,
+        decibels(wav).numpy(),
+        vmin=top - 80,
+        vmax=top,
+        cmap="magma",
+        origin="lower",
+        format="webp",
+    )
 
 
 def spectrograms(path, wavs, maps, sample_rate):
