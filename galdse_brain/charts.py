@@ -87,7 +87,7 @@ def round_ticks(values):
     """About five round numbers that hold all values between them."""
     low, high = min(values), max(values)
     margin = 0 if high > low else 0.5
-    return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(
+    return MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(
         low - margin, high + margin
     )
 
@@ -124,8 +124,10 @@ def distribution(series, name):
     """Outlines of the histograms of several lists of finite scores."""
     edges = np.histogram_bin_edges(np.concatenate(series), BARS)
     counts = [np.histogram(scores, edges)[0] for scores in series]
-    axes = Axes(edges, [0, np.max(counts)], f"{name}, utterances")
+    axes = Axes(edges, [0, np.max(counts)], "utterances by score")
     for colour, heights in enumerate(counts):
+        if not heights.any():
+            continue
         outline = np.concatenate([[0], heights.repeat(2), [0]])
         axes.line(edges.repeat(2), outline, colour)
     return axes.svg(f"Distribution of {name}")

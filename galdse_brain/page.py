@@ -16,9 +16,9 @@ import torch
 from galdse_brain.charts import distribution, score_against_snr
 from galdse_brain.metrics import SAMPLE_RATE
 from galdse_brain.pictures import decibels, image
-from galdse_brain.report import REFERENCE, Report, number
+from galdse_brain.report import CONTROL, Report
+from galdse_brain.results import number
 
-CONTROL = "clean"  # Its scores are the limits: no chart.
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
@@ -85,11 +85,7 @@ def examples(report, wavs):
 def html(report, wavs):
     """The page of a report, see ``write_report``."""
     results = report.results
-    first = [s for s in (report.system, REFERENCE) if s in results.signals]
-    signals = [
-        *first,
-        *(s for s in results.signals if s not in (*first, CONTROL)),
-    ]
+    signals = [signal for signal in report.signals if signal != CONTROL]
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

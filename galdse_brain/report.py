@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 from galdse_brain.metrics import interval, summarize
+from galdse_brain.results import number, spread
 
 LABELS = {
     "pesq": "PESQ-WB",
@@ -31,7 +32,8 @@ CONTAINS_PESQ = {"pesq", "pesq_nb", "csig", "cbak", "covl"}
 JUDGES = ("si_sdr", "dnsmos_ovrl")  # of a gain in PESQ
 BIN = 5  # dB
 SHOWN = 5  # utterances at either end
-REFERENCE = "noisy"
+RANKS = ("pesq", "estoi", "si_sdr")  # The first one that is not in the loss.
+CONTROL, REFERENCE = "clean", "noisy"
 
 
 def speaker(row):
@@ -57,19 +59,6 @@ def snr_bin(row):
         return "no SNR"
     low = BIN * math.floor(row["snr"] / BIN)
     return f"{low} to {low + BIN} dB"
-
-
-def number(value):
-    """A score as text.
-
-    Example
-    -------
-    >>> [number(value) for value in (1.23456, math.inf, math.nan)]
-    ['1.235', '∞', '–']
-    """
-    if math.isfinite(value):
-        return f"{value:.3f}"
-    return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
 
 
 def fingerprint(path):
@@ -133,8 +122,13 @@ class Report:
         if "pesq" in self.in_loss:
             self.in_loss |= CONTAINS_PESQ
         self.with_reference = REFERENCE in results.signals
-        fair = [name for name in results.names if name not in self.in_loss]
-        self.rank_by = (fair or results.names)[0]
+        first = (system, REFERENCE, *results.signals)
+        self.signals = [s for s in dict.fromkeys(first) if s in results.signals]
+        self.signals.sort(key=CONTROL.__eq__)  # Stable: the control goes last.
+        fair = [n for n in (*RANKS, *results.names) if n not in self.in_loss]
+        self.rank_by = next(
+            n for n in (*fair, *results.names) if n in results.names
+        )
 
     def label(self, name):
         """Name of a metric, with a dagger if the system was trained on it."""
@@ -143,25 +137,20 @@ class Report:
     def cell(self, scores):
         """Lines of a cell: mean and deviation, interval, failures."""
         cell = summarize(scores)
-        if not math.isfinite(cell["mean"]):
-            lines = [number(cell["mean"])]
-        else:
+        lines = [spread(cell)]
+        if math.isfinite(cell["mean"]):
             low, high = interval(scores, self.seed)
-            lines = [
-                f"{cell['mean']:.3f} ± {cell['std']:.3f}",
-                f"{number(low)} to {number(high)}",
-            ]
+            lines.append(f"{number(low)} to {number(high)}")
         if cell["failures"]:
             lines.append(f"{cell['failures']} undefined")
         return lines
 
     def overview(self):
         """Header and rows: metrics by signals."""
-        signals = self.results.signals
-        return signals, [
+        return self.signals, [
             (
                 self.label(name),
-                [self.cell(self.results.scores(s, name)) for s in signals],
+                [self.cell(self.results.scores(s, name)) for s in self.signals],
             )
             for name in self.results.names
         ]

@@ -5,11 +5,12 @@ Authors
 """
 
 import csv
+import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 
 import torch
+from threadpoolctl import ThreadpoolController
 from tqdm import tqdm
 
 from galdse_brain.metrics import si_sar, si_sir, snr, summarize
@@ -19,15 +20,27 @@ HEAD = ("id", "signal", "snr")  # Of a row; the rest of it are scores.
 WITH_NOISE = {"snr": snr, "si_sir": si_sir, "si_sar": si_sar}
 
 
-@contextmanager
-def one_thread():
-    """Sums in one order, so that every process finds equal scores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+# Sums in one order: every process, of any number, finds equal scores.
+THREADS = ThreadpoolController()
+
+
+def number(value):
+    """A score as text.
+
+    Example
+    -------
+    >>> [number(value) for value in (1.23456, math.inf, math.nan)]
+    ['1.235', '∞', '–']
+    """
+    if math.isfinite(value):
+        return f"{value:.3f}"
+    return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+
+
+def spread(cell):
+    """Mean and, where it is finite, standard deviation as text."""
+    deviation = f" ± {cell['std']:.3f}" * math.isfinite(cell["mean"])
+    return number(cell["mean"]) + deviation
 
 
 def names_of(metrics):
@@ -48,7 +61,7 @@ def score(metrics, *wavs):
     """
     wavs = [torch.from_numpy(wav) for wav in wavs]
     scores = {}
-    with one_thread():
+    with THREADS.limit(limits=1):
         for names, metric in metrics.items():
             values = torch.as_tensor(metric(*wavs), dtype=torch.float64)
             scores.update(
@@ -194,11 +207,8 @@ class Results:
             "|---" * (len(self.names) + 1) + "|",
         ]
         for signal, cells in self.summary().items():
-            numbers = (
-                f"{cell['mean']:.3f} ± {cell['std']:.3f}"
-                for cell in cells.values()
-            )
-            lines.append(f"| {signal} | " + " | ".join(numbers) + " |")
+            numbers = " | ".join(map(spread, cells.values()))
+            lines.append(f"| {signal} | {numbers} |")
         return "\n".join([*lines, *self.failures()])
 
     def write_csv(self, path):
