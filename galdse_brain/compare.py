@@ -32,11 +32,10 @@ def compare(first, second, signal="enhanced", seed=0):
         finite scores, from which all of this is. ValueError names an
         utterance or a signal that only one of them has.
     """
-    paths = {first: Results.read_csv(first), second: Results.read_csv(second)}
-    for path, results in paths.items():
+    a, b = Results.read_csv(first), Results.read_csv(second)
+    for path, results in ((first, a), (second, b)):
         if signal not in results.signals:
             raise ValueError(f"{path} has {results.signals}, no {signal!r}")
-    a, b = Results.read_csv(first), Results.read_csv(second)
     ids = a.of(signal).keys() ^ b.of(signal).keys()
     if ids:
         missing = min(ids)

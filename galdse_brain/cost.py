@@ -20,7 +20,7 @@ MIB = 2**20
 PER_RUSAGE = {"Darwin": 1}.get(platform.system(), 1024)  # bytes
 
 
-def lstm_flops(shape, gates, *_, **__):
+def lstm_flops(shape, gates, *_, out_shape):
     """Two for every product of one recurrent layer and direction.
 
     From the shapes of the input (..., I) and of the weights (4 H, I).
@@ -28,7 +28,7 @@ def lstm_flops(shape, gates, *_, **__):
     return 2 * prod(shape[:-1]) * gates[0] * (gates[1] + gates[0] // 4)
 
 
-def cudnn_rnn_flops(shape, weights, *_, **__):
+def cudnn_rnn_flops(shape, weights, *_, out_shape):
     """As ``lstm_flops``, for all layers and directions at once.
 
     Every direction adds two matrices, (4 H, I) and (4 H, H); biases are free.

@@ -80,15 +80,14 @@ def suspicions(means, reference):
     fallen = all(means[name] < reference[name] for name in judges)
     if not fallen or means["pesq"] <= reference["pesq"]:
         return []
-    falls = " and ".join(
-        f"{LABELS[name]} falls from {number(reference[name])} "
-        f"to {number(means[name])}"
-        for name in judges
-    )
+    changes = {
+        name: f"from {number(reference[name])} to {number(means[name])}"
+        for name in ("pesq", *judges)
+    }
+    falls = (f"{LABELS[name]} falls {changes[name]}" for name in judges)
     return [
-        f"PESQ rises from {number(reference['pesq'])} to "
-        f"{number(means['pesq'])} while {falls}: listen before you "
-        "believe the PESQ."
+        f"PESQ rises {changes['pesq']} while {' and '.join(falls)}: listen "
+        "before you believe the PESQ."
     ]
 
 
@@ -113,9 +112,7 @@ class Report:
 
     def __init__(self, results, facts, in_loss=(), system="enhanced", seed=0):
         if system not in results.signals:
-            raise ValueError(
-                f"no scores of {system!r}, only of {results.signals}"
-            )
+            raise ValueError(f"no {system!r} among {results.signals}")
         self.results, self.facts = results, facts
         self.system, self.seed = system, seed
         self.in_loss = set(in_loss)
@@ -125,10 +122,9 @@ class Report:
         first = (system, REFERENCE, *results.signals)
         self.signals = [s for s in dict.fromkeys(first) if s in results.signals]
         self.signals.sort(key=CONTROL.__eq__)  # Stable: the control goes last.
-        fair = [n for n in (*RANKS, *results.names) if n not in self.in_loss]
-        self.rank_by = next(
-            n for n in (*fair, *results.names) if n in results.names
-        )
+        ranks = [name for name in RANKS if name in results.names]
+        fair = [name for name in ranks if name not in self.in_loss]
+        self.rank_by = (*fair, *ranks, *results.names)[0]
 
     def label(self, name):
         """Name of a metric, with a dagger if the system was trained on it."""
@@ -157,23 +153,19 @@ class Report:
 
     def grouped(self, group, order):
         """Header and rows: metrics of the system by groups."""
-        groups = dict(
-            sorted(
-                self.results.by(group).items(),
-                key=lambda item: order(item[1].rows[0]),
-            )
+        groups = sorted(
+            self.results.by(group).items(),
+            key=lambda item: order(item[1].rows[0]),
         )
-        counts = [len(part.of(self.system)) for part in groups.values()]
-        header = [f"{label} ({n})" for label, n in zip(groups, counts)]
-        return header, [
-            (
-                self.label(name),
-                [self.beside_reference(part, name) for part in groups.values()],
-            )
+        parts = [part for _, part in groups]
+        return [
+            f"{label} ({len(part.of(self.system))})" for label, part in groups
+        ], [
+            (self.label(name), [self.beside(part, name) for part in parts])
             for name in self.results.names
         ]
 
-    def beside_reference(self, results, name):
+    def beside(self, results, name):
         """Lines of a cell: the system, and the mean of the noisy speech."""
         lines = self.cell(results.scores(self.system, name))
         if self.with_reference:
@@ -231,8 +223,7 @@ class Report:
         notes = [
             f"{len(self.results.of(self.system))} utterances. Mean ± standard "
             "deviation, below it the 95 % bootstrap interval of the mean "
-            f"(seed {self.seed}). Higher is better everywhere. The column of "
-            "clean speech shows what can be reached."
+            f"(seed {self.seed}). Higher is better. Clean speech shows the top."
         ]
         if self.in_loss & set(self.results.names):
             notes.append(
