@@ -1,0 +1,92 @@
+"""Costs are those that were counted by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from galdse_brain.cost import (
+    cost,
+    counted_calls,
+    cudnn_rnn_flops,
+    multiplications,
+)
+from galdse_brain.enhancer import Enhancer
+from galdse_brain.nets.guidance import GuidanceNet
+from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.spec import SpecTransform
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_recurrent_layers_are_counted(grad, batch):
+    rnn = nn.LSTM(5, 7, num_layers=2, bidirectional=True, batch_first=True)
+    x = torch.randn(batch, 11, 5)
+    with torch.set_grad_enabled(grad):
+        count = multiplications(lambda: rnn(x))
+    layers = 4 * 7 * (5 + 7) + 4 * 7 * (2 * 7 + 7)
+    assert count == batch * 11 * 2 * layers
+
+
+def test_recurrent_layers_of_a_gpu_are_counted_from_their_shapes():
+    rnn = nn.LSTM(5, 7, num_layers=2, bidirectional=True)
+    shapes = [weight.shape for weight in rnn.parameters()]
+    count = cudnn_rnn_flops((11, 3, 5), shapes, 4, out_shape=None)
+    layers = 4 * 7 * (5 + 7) + 4 * 7 * (2 * 7 + 7)
+    assert count == 2 * 33 * 2 * layers
+
+
+def test_convolutions_and_products_are_counted():
+    net = nn.Sequential(nn.Conv1d(2, 3, 5, padding=2), nn.Linear(10, 4))
+    x = torch.randn(1, 2, 10)
+    assert multiplications(lambda: net(x)) == 10 * 2 * 3 * 5 + 3 * 10 * 4
+
+
+def test_the_networks_cost_what_the_specification_counts():
+    guidance, net = GuidanceNet().eval(), NCSNpp().eval()
+    y, cond = torch.randn(1, 2, 256, 64), torch.randn(1, 3, 256, 64)
+    per_second = 125 / 64 / 1e9
+    with torch.no_grad():
+        mask = multiplications(lambda: guidance(y)) * per_second
+        call = multiplications(lambda: net(y, torch.ones(1), cond)) * per_second
+    assert mask == pytest.approx(7.11, abs=0.02)
+    assert call == pytest.approx(11.35, abs=0.05)
+
+
+def test_calls_are_counted_once_for_the_outermost_module():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(
+                nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)
+            )
+            self.mask = nn.Linear(2, 2)
+
+        def enhance(self, x):
+            return self.net(self.net(self.mask(x)))
+
+    system = Twice()
+    with counted_calls(system) as calls:
+        system.enhance(torch.ones(2))
+    assert calls == {"mask": 1, "net": 2}
+    system.enhance(torch.ones(2))
+    assert calls == {"mask": 1, "net": 2}
+
+
+def test_a_failing_call_does_not_upset_the_count():
+    system = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    with counted_calls(system) as calls:
+        with pytest.raises(RuntimeError):
+            system["a"](torch.ones(3))
+        system["b"](torch.ones(2))
+    assert calls == {"a": 1, "b": 1}
+
+
+def test_the_cost_of_an_enhancer_is_told(small_system):
+    enhancer = Enhancer(small_system, SpecTransform()).eval()
+    told = cost(enhancer, seconds=0.5, repeats=1)
+    assert told["network calls"] == "1 guidance + 6 net"
+    count = sum(p.numel() for p in enhancer.parameters())
+    assert told["parameters"] == f"{count:,}"
+    assert "threads" in told["hardware"]
+    assert float(told["GMAC per second of audio"]) > 0.1
+    assert 50 < float(told["peak memory"].split()[0]) < 1e5
