@@ -25,7 +25,6 @@ setup(
         "speechbrain>=1.1.2,<1.2",
         "hyperpyyaml>=1.2.2",
         "huggingface-hub",
-        "jinja2>=3",
         "pesq>=0.0.4",
         "pystoi>=0.4",
         "soundfile>=0.12",
@@ -35,7 +34,7 @@ setup(
     ],
     extras_require={
         "train": ["torch-pesq==0.1.2"],
-        "plot": ["matplotlib>=3.8"],
+        "plot": ["jinja2>=3", "matplotlib>=3.8"],
         "dnsmos": ["onnxruntime", "speechmos==0.0.1.1"],
         "demo": ["espeakng-loader"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],

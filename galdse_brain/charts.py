@@ -4,10 +4,12 @@ Authors
  * The galdse developers
 """
 
+import math
 from html import escape
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
+
+from galdse_brain.results import BIN
 
 WIDTH, HEIGHT = 360, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 34
@@ -86,10 +88,12 @@ class Axes:
 def round_ticks(values):
     """About five round numbers that hold all values between them."""
     low, high = min(values), max(values)
-    margin = 0 if high > low else 0.5
-    return MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(
-        low - margin, high + margin
-    )
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    digit = 10.0 ** math.floor(math.log10((high - low) / 5))
+    step = next(m * digit for m in (1, 2, 5, 10) if 5 * m * digit >= high - low)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return np.arange(first, last + 1) * step
 
 
 def score_against_snr(series, name):
@@ -114,7 +118,7 @@ def score_against_snr(series, name):
     for colour, signal in enumerate(series):
         bins = {}
         for _, snr, value in signal:
-            bins.setdefault(snr // 5, []).append((snr, value))
+            bins.setdefault(snr // BIN, []).append((snr, value))
         means = np.array([np.mean(bins[key], axis=0) for key in sorted(bins)])
         axes.line(*means.reshape(-1, 2).T, colour)
     return axes.svg(f"{name} against input SNR")

@@ -6,22 +6,24 @@ Authors
 
 import math
 
-from galdse_brain.metrics import interval, summarize
 from galdse_brain.report import LABELS, suspicions
-from galdse_brain.results import Results, number
+from galdse_brain.results import (
+    SYSTEM,
+    Results,
+    interval,
+    markdown,
+    number,
+    summarize,
+)
 
 
-def compare(first, second, signal="enhanced", seed=0):
+def compare(first, second):
     """Differences of a second test from a first one, utterance by utterance.
 
     Arguments
     ---------
     first, second : str or pathlib.Path
-        Two ``results.csv``.
-    signal : str
-        The signal to compare.
-    seed : int
-        Of the bootstrap.
+        Two ``results.csv``, or folders that hold one.
 
     Returns
     -------
@@ -30,32 +32,29 @@ def compare(first, second, signal="enhanced", seed=0):
         ``second``, mean ``difference``, its 95 % interval ``low`` to ``high``,
         the share of utterances that are ``better``, and ``n``, the pairs with
         finite scores, from which all of this is. ValueError names an
-        utterance or a signal that only one of them has.
+        utterance that only one of them has.
     """
-    a, b = Results.read_csv(first), Results.read_csv(second)
-    for path, results in ((first, a), (second, b)):
-        if signal not in results.signals:
-            raise ValueError(f"{path} has {results.signals}, no {signal!r}")
-    ids = a.of(signal).keys() ^ b.of(signal).keys()
-    if ids:
-        missing = min(ids)
-        has, lacks = (
-            (first, second) if missing in a.of(signal) else (second, first)
-        )
-        raise ValueError(
-            f"{has} has {missing!r} but {lacks} lacks it "
-            f"({len(ids)} such utterances)"
-        )
-    names = [name for name in a.names if name in b.names]
-    return [difference(a.of(signal), b.of(signal), n, seed) for n in names]
+    tests = {path: Results.read_csv(path) for path in (first, second)}
+    for path, test in tests.items():
+        if SYSTEM not in test.signals:
+            raise ValueError(f"{path} has {test.signals}, no {SYSTEM!r}")
+    a, b = tests[first].of(SYSTEM), tests[second].of(SYSTEM)
+    for here, there, lacking in ((a, b, second), (b, a, first)):
+        lost = sorted(here.keys() - there.keys())
+        if lost:
+            raise ValueError(
+                f"{lacking} lacks {lost[0]!r} ({len(lost)} such utterances)"
+            )
+    shared = [n for n in tests[first].names if n in tests[second].names]
+    return [difference(a, b, name) for name in shared]
 
 
-def difference(first, second, name, seed):
+def difference(first, second, name):
     """Row of ``compare`` for one metric; both are utterance to scores."""
     pairs = [(first[key][name], second[key][name]) for key in first]
     pairs = [pair for pair in pairs if all(map(math.isfinite, pair))]
     gains = [b - a for a, b in pairs]
-    low, high = interval(gains, seed)
+    low, high = interval(gains)
     return {
         "metric": name,
         "first": summarize([a for a, _ in pairs])["mean"],
@@ -68,23 +67,26 @@ def difference(first, second, name, seed):
     }
 
 
-def compare_table(rows, first="A", second="B"):
+def compare_table(rows):
     """Markdown of what ``compare`` gives, with its warnings."""
-    lines = [
-        f"| | {first} | {second} | difference | 95 % interval | better | n |",
-        "|---" * 7 + "|",
-    ]
-    for row in rows:
-        interval_text = f"{number(row['low'])} to {number(row['high'])}"
-        lines.append(
-            f"| {LABELS.get(row['metric'], row['metric'])} "
-            f"| {number(row['first'])} | {number(row['second'])} "
-            f"| {row['difference']:+.3f} | {interval_text} "
-            f"| {row['better']:.0%} | {row['n']} |"
-        )
-    means, reference = (
-        {row["metric"]: row[side] for row in rows}
-        for side in ("second", "first")
+    table = markdown(
+        ["", "A", "B", "B − A", "95 % interval", "B better", "n"],
+        [
+            [
+                LABELS.get(row["metric"], row["metric"]),
+                number(row["first"]),
+                number(row["second"]),
+                f"{row['difference']:+.3f}",
+                f"[{number(row['low'])}, {number(row['high'])}]",
+                f"{row['better']:.0%}",
+                str(row["n"]),
+            ]
+            for row in rows
+        ],
     )
-    warnings = suspicions(means, reference)
-    return "\n".join([*lines, *(f"\n**Warning**: {w}" for w in warnings)])
+    first, second = (
+        {row["metric"]: row[side] for row in rows}
+        for side in ("first", "second")
+    )
+    warnings = suspicions(second, first)
+    return "\n".join([table, *(f"\n**Warning**: {w}" for w in warnings)])

@@ -9,12 +9,16 @@ import resource
 import statistics
 import time
 from collections import Counter
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from math import prod
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from galdse_brain.metrics import SAMPLE_RATE
 
 MIB = 2**20
 PER_RUSAGE = {"Darwin": 1}.get(platform.system(), 1024)  # bytes
@@ -51,9 +55,11 @@ def multiplications(call):
     return counter.get_total_flops() / 2
 
 
-@contextmanager
-def counted_calls(model):
-    """Counter of the calls of the outermost modules that have parameters."""
+def network_calls(enhancer):
+    """Part of the system -> how often one enhancement calls it.
+
+    Parts are the outermost modules that have parameters and are called.
+    """
     calls, running = Counter(), []
 
     def enter(module, _):
@@ -66,16 +72,16 @@ def counted_calls(model):
 
     names = {
         module: name
-        for name, module in model.named_modules()
-        if any(True for _ in module.parameters()) and module is not model
+        for name, module in enhancer.system.named_modules()
+        if name and list(module.parameters())
     }
-    handles = [m.register_forward_pre_hook(enter) for m in names]
-    handles += [m.register_forward_hook(leave, always_call=True) for m in names]
-    try:
-        yield calls
-    finally:
-        for handle in handles:
-            handle.remove()
+    hooks = [module.register_forward_pre_hook(enter) for module in names]
+    hooks += [module.register_forward_hook(leave) for module in names]
+    with torch.no_grad():
+        enhancer(next(enhancer.parameters()).new_ones(1, 1))
+    for hook in hooks:
+        hook.remove()
+    return dict(calls)
 
 
 def hardware(device):
@@ -86,7 +92,7 @@ def hardware(device):
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2] for line in lines if "model name" in line]
     model = (models or [platform.processor()])[0].strip()
-    return f"{model}, {torch.get_num_threads()} threads"
+    return f"{model}, {torch.get_num_threads()} thread(s)"
 
 
 def peak_memory(device):
@@ -97,22 +103,30 @@ def peak_memory(device):
     return used * PER_RUSAGE
 
 
-def cost(enhancer, sample_rate=16000, seconds=4, repeats=3):
+def cost(enhancer, device, seconds=4, repeats=3):
     """Name to text: what enhancing costs, for the facts of a report.
+
+    Measured in a process of its own, which has trained nothing.
 
     Arguments
     ---------
     enhancer : Enhancer
-        In evaluation mode, on the device that is to be measured.
-    sample_rate : int
-        In Hz.
+        In evaluation mode.
+    device : str
+        Where to measure.
     seconds : float
-        Length of the noise that is enhanced.
+        Length of the noise that is enhanced, at 16 kHz.
     repeats : int
         The time is their median, after one call to warm up.
     """
-    device = next(enhancer.parameters()).device
-    noisy = torch.rand(1, int(seconds * sample_rate), device=device) - 0.5
+    args = deepcopy(enhancer).cpu(), device, seconds, repeats
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_measured, *args).result()
+
+
+def _measured(enhancer, device, seconds, repeats):
+    enhancer.to(device)
+    noisy = torch.rand(1, int(seconds * SAMPLE_RATE), device=device) - 0.5
 
     def call():
         start = time.perf_counter()
@@ -120,15 +134,15 @@ def cost(enhancer, sample_rate=16000, seconds=4, repeats=3):
             enhancer(noisy)[0].sum().item()  # Waits for the device.
         return time.perf_counter() - start
 
-    with counted_calls(enhancer.system) as calls:
-        call()
+    call()
     elapsed = statistics.median(call() for _ in range(repeats))
     memory = peak_memory(device)
     macs = multiplications(call) / seconds
     parameters = sum(p.numel() for p in enhancer.parameters())
+    calls = network_calls(enhancer).items()
     return {
         "parameters": f"{parameters:,}",
-        "network calls": " + ".join(f"{n} {name}" for name, n in calls.items()),
+        "network calls": " + ".join(f"{n} {name}" for name, n in calls),
         "GMAC per second of audio": f"{macs / 1e9:.2f}",
         "real-time factor": f"{elapsed / seconds:.3f} ({seconds} s of audio)",
         "peak memory": f"{memory / MIB:.0f} MiB",

@@ -1,27 +1,23 @@
-"""Scores of a folder of enhanced speech against the clean originals.
+"""Scores of a folder of enhanced speech, and the report of any test.
 
 Authors
  * The galdse developers
 """
 
-import os
+import logging
 from pathlib import Path
 
 import soundfile
 import torch
+from tqdm import tqdm
 
-from galdse_brain.composite import composite
-from galdse_brain.metrics import SAMPLE_RATE, estoi, pesq_nb, si_sdr, stoi
-from galdse_brain.results import Results
+from galdse_brain.audio import SUFFIXES, Recording
+from galdse_brain.metrics import SAMPLE_RATE
+from galdse_brain.report import Report
+from galdse_brain.results import CONTROL, REFERENCE, SYSTEM, Results
+from galdse_brain.scoring import Scorer
 
-STANDARD = {
-    "pesq, csig, cbak, covl, seg_snr": composite,
-    "pesq_nb": pesq_nb,
-    "stoi": stoi,
-    "estoi": estoi,
-    "si_sdr": si_sdr,
-}
-SUFFIXES = {".wav", ".flac", ".ogg"}
+logger = logging.getLogger(__name__)
 
 
 def find(folder):
@@ -39,102 +35,117 @@ def find(folder):
             raise ValueError(f"{found[name]} and {path} have one name")
         found[name] = path
     if not found:
-        raise FileNotFoundError(f"no {', '.join(SUFFIXES)} in {folder}")
+        raise FileNotFoundError(f"{folder} holds no audio file")
     return found
 
 
-def check_names(first, second):
-    """ValueError names a file that only one of two folders has."""
-    for here, there in ((first, second), (second, first)):
-        missing = sorted(find(here).keys() - find(there).keys())
-        if missing:
+def paired(folders):
+    """Utterance to title to path, of a dict of title to folder.
+
+    ValueError names a file that a folder lacks, that differs from its partner
+    in length, or that is not mono at 16 kHz.
+    """
+    files = {title: find(folder) for title, folder in folders.items()}
+    names = sorted(set().union(*files.values()))
+    for title, paths in files.items():
+        lost = [name for name in names if name not in paths]
+        if lost:
             raise ValueError(
-                f"{find(here)[missing[0]]} has no partner in {there} "
-                f"({len(missing)} such files)"
+                f"{folders[title]} lacks {lost[0]!r} ({len(lost)} such files)"
             )
+    utterances = {
+        name: {title: paths[name] for title, paths in files.items()}
+        for name in names
+    }
+    for paths in utterances.values():
+        _check(paths.values())
+    return utterances
 
 
-def check_pair(first, second):
-    """ValueError names two files that differ in length, rate or channels."""
-    infos = soundfile.info(first), soundfile.info(second)
-    for what, values in {
-        "Hz": [info.samplerate for info in infos],
-        "channels": [info.channels for info in infos],
-        "samples": [info.frames for info in infos],
-    }.items():
-        if values[0] != values[1]:
+def _check(paths):
+    lengths = {}
+    for file in map(Recording, paths):
+        if (file.sample_rate, file.channels) != (SAMPLE_RATE, 1):
             raise ValueError(
-                f"{first} has {values[0]} {what} but {second} has {values[1]}"
+                f"{file.name} has {file.sample_rate} Hz and {file.channels} "
+                f"channels; scores are defined for mono at {SAMPLE_RATE} Hz"
             )
-    if (infos[0].samplerate, infos[0].channels) != (SAMPLE_RATE, 1):
+        lengths.setdefault(file.num_samples, file.name)
+    if len(lengths) > 1:
+        (n, name), (other_n, other), *_ = lengths.items()
         raise ValueError(
-            f"{first} has {infos[0].samplerate} Hz and {infos[0].channels} "
-            f"channels; scores are defined for mono at {SAMPLE_RATE} Hz"
+            f"{name} has {n} samples but {other} has {other_n}; partners have "
+            "one length"
         )
 
 
-def read(path):
-    """Waveform (N,) of a file."""
-    return torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+def read(paths):
+    """Title to waveform (N,), of a dict of title to path."""
+    return {
+        title: torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        for title, path in paths.items()
+    }
 
 
-def evaluate_folders(
-    clean,
-    enhanced,
-    noisy=None,
-    out=None,
-    metrics=STANDARD,
-    n_jobs=None,
-    facts=None,
-    in_loss=(),
-):
-    """Score all files of a folder, and write the report.
+def evaluate_folders(metrics, clean, enhanced, noisy=None, num_jobs=0):
+    """Score all files of a folder.
 
     Arguments
     ---------
-    clean, enhanced, noisy : str or pathlib.Path
-        Folders with files of equal names (wav, flac, ogg), mono at 16 kHz. The
-        noisy speech is scored too, and gives input SNR, SI-SIR and SI-SAR.
-    out : str or pathlib.Path, optional
-        Gets ``results.csv``, ``report.md`` and ``report.html``.
     metrics : dict
-        See ``Results``.
-    n_jobs : int, optional
-        Processes, all processors by default.
-    facts : dict, optional
-        Name to text, for the head of the report, such as seed and checkpoint.
-    in_loss : iterable of str
-        Metrics that the system was trained on; the report marks them.
+        See ``Scorer``.
+    clean, enhanced, noisy : str or pathlib.Path
+        Folders with files of equal names, mono at 16 kHz. The noisy speech is
+        scored too, and gives input SNR, SI-SIR and SI-SAR.
+    num_jobs : int
+        Processes that score; 0 scores in this one.
 
     Returns
     -------
-    results : Results
-        Signals ``clean``, ``enhanced`` and perhaps ``noisy``. ValueError names
-        files that differ in name, length or rate.
+    report : Report
+        With the signals ``enhanced``, ``clean`` and perhaps ``noisy``.
+        ValueError names files that do not fit together.
+    wavs : callable
+        Utterance to a dict of title to waveform (N,).
     """
-    folders = {"noisy": noisy, "enhanced": enhanced, "clean": clean}
+    folders = {REFERENCE: noisy, CONTROL: clean, SYSTEM: enhanced}
     folders = {title: f for title, f in folders.items() if f is not None}
-    for folder in folders.values():
-        check_names(clean, folder)
-    paths = {title: find(folder) for title, folder in folders.items()}
-    for names in paths.values():
-        for name, path in names.items():
-            check_pair(paths["clean"][name], path)
+    utterances = paired(folders)
+    scorer = Scorer(metrics, num_jobs)
+    for at, (name, paths) in enumerate(tqdm(utterances.items(), "scores")):
+        wavs = read(paths)
+        scorer.add(at, name, wavs, wavs[CONTROL], wavs.get(REFERENCE))
+    results = Results(row for _, row in scorer.rows())
+    return Report(results, folders), lambda name: read(utterances[name])
 
-    def wavs(name):
-        return {title: read(names[name]) for title, names in paths.items()}
 
-    results = Results(metrics, os.cpu_count() if n_jobs is None else n_jobs)
-    for name in paths["clean"]:
-        pair = wavs(name)
-        results.add_utterance(
-            *(name, {"enhanced": pair["enhanced"]}, pair["clean"]),
-            noisy=pair.get("noisy"),
-        )
-    results.collect()
-    if out is not None:
-        from galdse_brain.page import write_report  # Needs the extra plot.
+def write_report(folder, report, wavs):
+    """Write ``results.csv``, ``report.md`` and ``report.html``.
 
-        facts = {**folders, **(facts or {})}
-        write_report(out, results, wavs, facts, in_loss=in_loss)
-    return results
+    Arguments
+    ---------
+    folder : str or pathlib.Path
+        Where to.
+    report : Report
+        What to write.
+    wavs : callable
+        Utterance to a dict of title to waveform (N,), what the page lets hear;
+        called for the few utterances that it shows.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The page; the text if the page lacks the extra ``plot``.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.results.write_csv(folder / "results.csv")
+    text, page = folder / "report.md", folder / "report.html"
+    text.write_text(report.markdown(), encoding="utf-8")
+    try:
+        from galdse_brain.page import html
+    except ImportError as error:
+        logger.warning("no report.html: %s", error)
+        return text
+    page.write_text(html(report, wavs), encoding="utf-8")
+    return page

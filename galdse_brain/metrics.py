@@ -11,7 +11,6 @@ Authors
 import warnings
 from functools import wraps
 
-import numpy as np
 import pesq
 import pystoi
 import torch
@@ -138,43 +137,3 @@ def decibels(signal, error):
     signal, error = signal @ signal, error @ error
     error = torch.where(error < 1e-24 * signal, 0.0, error)
     return 10 * torch.log10(signal / error)
-
-
-def summarize(scores):
-    """Mean, standard deviation and number of failures of a list of scores.
-
-    Example
-    -------
-    >>> summarize([1.0, 3.0, float("nan")])
-    {'mean': 2.0, 'std': 1.0, 'failures': 1}
-    """
-    scores = torch.tensor(scores, dtype=torch.float64)
-    valid = scores[~scores.isnan()]
-    mean = valid.mean()
-    return {
-        "mean": float(mean),
-        "std": float((valid - mean).square().mean().sqrt()),
-        "failures": len(scores) - len(valid),
-    }
-
-
-def interval(scores, seed=0, draws=2000):
-    """95 % bootstrap interval of the mean of a list of scores.
-
-    Percentiles of the means of ``draws`` samples with replacement; NaN where
-    fewer than two scores are finite.
-
-    Example
-    -------
-    >>> interval([1.0, 1.0, 1.0])
-    (1.0, 1.0)
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    scores = scores[np.isfinite(scores)]
-    if len(scores) < 2:
-        return float("nan"), float("nan")
-    picks = np.random.default_rng(seed).integers(
-        len(scores), size=(draws, len(scores))
-    )
-    low, high = np.percentile(scores[picks].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)

@@ -16,8 +16,7 @@ import torch
 from galdse_brain.charts import distribution, score_against_snr
 from galdse_brain.metrics import SAMPLE_RATE
 from galdse_brain.pictures import decibels, image
-from galdse_brain.report import CONTROL, Report
-from galdse_brain.results import number
+from galdse_brain.results import CONTROL
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
@@ -83,8 +82,7 @@ def examples(report, wavs):
 
 
 def html(report, wavs):
-    """The page of a report, see ``write_report``."""
-    results = report.results
+    """The page of a report, see ``evaluate.write_report``."""
     signals = [signal for signal in report.signals if signal != CONTROL]
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -94,31 +92,4 @@ def html(report, wavs):
         signals=signals,
         metrics=list(charts(report, signals)),
         examples=examples(report, wavs),
-        rows=results.of(report.system).values(),
-        number=number,
     )
-
-
-def write_report(folder, results, wavs, facts, **options):
-    """Write ``results.csv``, ``report.md`` and ``report.html``.
-
-    Arguments
-    ---------
-    folder : str or pathlib.Path
-        Where to.
-    results : Results
-        Of the whole test, as ``add_utterance`` fills it.
-    wavs : callable
-        Utterance to a dict of title to waveform (N,), what the page lets hear;
-        called for the few utterances that it shows.
-    facts : dict
-        Name to text, see ``Report``.
-    **options
-        ``in_loss``, ``system`` and ``seed`` of ``Report``.
-    """
-    report = Report(results, facts, **options)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    results.write_csv(folder / "results.csv")
-    (folder / "report.md").write_text(report.markdown(), encoding="utf-8")
-    (folder / "report.html").write_text(html(report, wavs), encoding="utf-8")

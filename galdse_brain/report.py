@@ -4,12 +4,20 @@ Authors
  * The galdse developers
 """
 
-import hashlib
 import math
-from pathlib import Path
+from functools import cached_property
 
-from galdse_brain.metrics import interval, summarize
-from galdse_brain.results import number, spread
+from galdse_brain.results import (
+    CONTROL,
+    REFERENCE,
+    SYSTEM,
+    interval,
+    markdown,
+    number,
+    snr_bin,
+    speaker,
+    summarize,
+)
 
 LABELS = {
     "pesq": "PESQ-WB",
@@ -28,42 +36,25 @@ LABELS = {
     "dnsmos_ovrl": "DNSMOS OVRL",
     "dnsmos_p808": "DNSMOS P.808",
 }
-CONTAINS_PESQ = {"pesq", "pesq_nb", "csig", "cbak", "covl"}
+TRAINED = {  # Losses whose metrics have other names, or are part of others.
+    "pesq": {"pesq", "pesq_nb", "csig", "cbak", "covl"},
+    "neg_si_snr": {"si_sdr"},
+}
 JUDGES = ("si_sdr", "dnsmos_ovrl")  # of a gain in PESQ
-BIN = 5  # dB
 SHOWN = 5  # utterances at either end
 RANKS = ("pesq", "estoi", "si_sdr")  # The first one that is not in the loss.
-CONTROL, REFERENCE = "clean", "noisy"
 
 
-def speaker(row):
-    """What stands before the first underscore of the file's name.
-
-    Example
-    -------
-    >>> speaker({"id": "test/p232_001"})
-    'p232'
-    """
-    return row["id"].rpartition("/")[2].partition("_")[0]
-
-
-def snr_bin(row):
-    """Input SNR in steps of 5 dB.
+def trained_on(loss_weights):
+    """Names of the metrics that a loss holds, from name to weight.
 
     Example
     -------
-    >>> snr_bin({"snr": 2.5}), snr_bin({"snr": -0.1})
-    ('0 to 5 dB', '-5 to 0 dB')
+    >>> sorted(trained_on({"neg_si_snr": 0.1, "spec_mse": 1.0, "pesq": 0.0}))
+    ['si_sdr', 'spec_mse']
     """
-    if not math.isfinite(row["snr"]):
-        return "no SNR"
-    low = BIN * math.floor(row["snr"] / BIN)
-    return f"{low} to {low + BIN} dB"
-
-
-def fingerprint(path):
-    """First 12 hexadecimal digits of the SHA-256 of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+    losses = [name for name, weight in loss_weights.items() if weight]
+    return {metric for name in losses for metric in TRAINED.get(name, {name})}
 
 
 def suspicions(means, reference):
@@ -92,116 +83,89 @@ def suspicions(means, reference):
 
 
 class Report:
-    """What csv, markdown and page show.
+    """What screen, markdown and page show.
 
     Arguments
     ---------
     results : Results
-        Scores of the system and of the controls ``noisy`` and ``clean``.
+        Scores of ``enhanced`` and of what to compare with.
     facts : dict
         Name to text of what a reader needs to judge and repeat the test:
         seed, checkpoint, folders, cost.
-    in_loss : iterable of str
-        Metrics that are part of the training loss. With ``pesq``, what
-        contains it is marked too.
-    system : str
-        The signal that the report is on.
-    seed : int
-        Of the bootstrap.
+    in_loss : set of str
+        Metrics that the system was trained on, see ``trained_on``.
     """
 
-    def __init__(self, results, facts, in_loss=(), system="enhanced", seed=0):
-        if system not in results.signals:
-            raise ValueError(f"no {system!r} among {results.signals}")
-        self.results, self.facts = results, facts
-        self.system, self.seed = system, seed
-        self.in_loss = set(in_loss)
-        if "pesq" in self.in_loss:
-            self.in_loss |= CONTAINS_PESQ
+    def __init__(self, results, facts, in_loss=frozenset()):
+        self.results, self.facts, self.in_loss = results, facts, in_loss
         self.with_reference = REFERENCE in results.signals
-        first = (system, REFERENCE, *results.signals)
-        self.signals = [s for s in dict.fromkeys(first) if s in results.signals]
+        first = [s for s in (SYSTEM, REFERENCE) if s in results.signals]
+        self.signals = list(dict.fromkeys([*first, *results.signals]))
         self.signals.sort(key=CONTROL.__eq__)  # Stable: the control goes last.
         ranks = [name for name in RANKS if name in results.names]
-        fair = [name for name in ranks if name not in self.in_loss]
+        fair = [name for name in ranks if name not in in_loss]
         self.rank_by = (*fair, *ranks, *results.names)[0]
 
     def label(self, name):
         """Name of a metric, with a dagger if the system was trained on it."""
         return LABELS.get(name, name) + " †" * (name in self.in_loss)
 
-    def cell(self, scores):
-        """Lines of a cell: mean and deviation, interval, failures."""
-        cell = summarize(scores)
-        lines = [spread(cell)]
-        if math.isfinite(cell["mean"]):
-            low, high = interval(scores, self.seed)
-            lines.append(f"{number(low)} to {number(high)}")
-        if cell["failures"]:
-            lines.append(f"{cell['failures']} undefined")
-        return lines
-
-    def overview(self):
-        """Header and rows: metrics by signals."""
-        return self.signals, [
-            (
-                self.label(name),
-                [self.cell(self.results.scores(s, name)) for s in self.signals],
-            )
-            for name in self.results.names
-        ]
-
-    def grouped(self, group, order):
-        """Header and rows: metrics of the system by groups."""
-        groups = sorted(
-            self.results.by(group).items(),
-            key=lambda item: order(item[1].rows[0]),
-        )
-        parts = [part for _, part in groups]
-        return [
-            f"{label} ({len(part.of(self.system))})" for label, part in groups
-        ], [
-            (self.label(name), [self.beside(part, name) for part in parts])
-            for name in self.results.names
-        ]
-
-    def beside(self, results, name):
-        """Lines of a cell: the system, and the mean of the noisy speech."""
-        lines = self.cell(results.scores(self.system, name))
-        if self.with_reference:
-            mean = summarize(results.scores(REFERENCE, name))["mean"]
-            lines.append(f"{REFERENCE} {number(mean)}")
-        return lines
-
+    @cached_property
     def tables(self):
-        """Title to header and rows."""
+        """Title to header and rows; a cell is a list of lines."""
         tables = {"Scores": self.overview()}
-        if all("snr" in row for row in self.results.rows):
+        if "snr" in self.results.rows[0]:
             tables["By input SNR"] = self.grouped(
                 snr_bin, lambda row: row["snr"]
             )
         tables["By speaker"] = self.grouped(speaker, speaker)
         return tables
 
+    def overview(self):
+        """Header and rows: metrics by signals."""
+        return self.signals, [
+            (
+                self.label(name),
+                [_cell(self.results.scores(s, name)) for s in self.signals],
+            )
+            for name in self.results.names
+        ]
+
+    def grouped(self, group, order):
+        """Header and rows: metrics of the system by groups."""
+        groups = self.results.by(group)
+        labels = sorted(groups, key=lambda key: order(groups[key].rows[0]))
+        header = [f"{key} ({len(groups[key].of(SYSTEM))})" for key in labels]
+        return header, [
+            (self.label(name), [self.beside(groups[k], name) for k in labels])
+            for name in self.results.names
+        ]
+
+    def beside(self, results, name):
+        """Lines of a cell: the system, and the mean of the noisy speech."""
+        lines = _cell(results.scores(SYSTEM, name))
+        if self.with_reference:
+            mean = summarize(results.scores(REFERENCE, name))["mean"]
+            lines.append(f"{REFERENCE} {number(mean)}")
+        return lines
+
     def warnings(self):
         """Sentences that a reader must see."""
         missing = self.results.failures()
         if not self.with_reference:
             return missing
-        return missing + suspicions(
-            self.results.mean(self.system), self.results.mean(REFERENCE)
-        )
+        return missing + suspicions(*map(self.results.mean, self.signals[:2]))
 
     def ranking(self):
         """Utterance to gain over the noisy speech, else to score, best first.
 
         Utterances without a score are left out.
         """
-        name = self.rank_by
-        gains = {u: r[name] for u, r in self.results.of(self.system).items()}
-        if self.with_reference:
-            for utterance, row in self.results.of(REFERENCE).items():
-                gains[utterance] -= row[name]
+        name, noisy = self.rank_by, self.results.of(REFERENCE)
+        gains = {
+            utterance: row[name] - noisy.get(utterance, {name: 0})[name]
+            for utterance, row in self.results.of(SYSTEM).items()
+        }
         known = {u: gain for u, gain in gains.items() if math.isfinite(gain)}
         return dict(sorted(known.items(), key=lambda item: -item[1]))
 
@@ -221,9 +185,9 @@ class Report:
     def notes(self):
         """How to read the tables."""
         notes = [
-            f"{len(self.results.of(self.system))} utterances. Mean ± standard "
-            "deviation, below it the 95 % bootstrap interval of the mean "
-            f"(seed {self.seed}). Higher is better. Clean speech shows the top."
+            f"{len(self.results.of(SYSTEM))} utterances. Mean ± standard "
+            "deviation, then the 95 % bootstrap interval of the mean. Higher "
+            f"is better; {CONTROL} against {CONTROL} is the most there can be."
         ]
         if self.in_loss & set(self.results.names):
             notes.append(
@@ -232,19 +196,33 @@ class Report:
             )
         return notes
 
+    def table(self, title):
+        """One of the tables as markdown."""
+        header, rows = self.tables[title]
+        texts = [[label, *map(" ".join, cells)] for label, cells in rows]
+        return markdown(["", *header], texts)
+
     def markdown(self):
         """The report as text."""
         lines = ["# Scores of enhanced speech", ""]
         lines += [f"- {name}: {text}" for name, text in self.facts.items()]
         lines += [f"\n**Warning**: {text}" for text in self.warnings()]
         lines += [f"\n{note}" for note in self.notes()]
-        for title, (header, rows) in self.tables().items():
-            lines += ["", f"## {title}", "", f"| | {' | '.join(header)} |"]
-            lines.append("|---" * (len(header) + 1) + "|")
-            for label, cells in rows:
-                texts = ("<br>".join(cell) for cell in cells)
-                lines.append(f"| {label} | {' | '.join(texts)} |")
+        for title in self.tables:
+            lines += ["", f"## {title}", "", self.table(title)]
         for title, utterances in self.ends().items():
             lines += ["", f"## {title}", ""]
             lines += [f"- {u}: {gain:+.3f}" for u, gain in utterances]
         return "\n".join(lines) + "\n"
+
+
+def _cell(scores):
+    """Lines: mean and deviation, interval, what failed."""
+    cell = summarize(scores)
+    lines = [number(cell["mean"])]
+    if math.isfinite(cell["mean"]):
+        lines[0] += f" ± {cell['std']:.3f}"
+        lines.append("[{}, {}]".format(*map(number, interval(scores))))
+    if cell["failures"]:
+        lines.append(f"({cell['failures']} undefined)")
+    return lines

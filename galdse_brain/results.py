@@ -6,22 +6,54 @@ Authors
 
 import csv
 import math
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController
-from tqdm import tqdm
 
-from galdse_brain.metrics import si_sar, si_sir, snr, summarize
-
+SYSTEM, REFERENCE, CONTROL = "enhanced", "noisy", "clean"
 HEAD = ("id", "signal", "snr")  # Of a row; the rest of it are scores.
+BIN = 5  # dB
 
-WITH_NOISE = {"snr": snr, "si_sir": si_sir, "si_sar": si_sar}
+
+def summarize(scores):
+    """Mean, standard deviation and number of failures of a list of scores.
+
+    Example
+    -------
+    >>> summarize([1.0, 3.0, float("nan")])
+    {'mean': 2.0, 'std': 1.0, 'failures': 1}
+    """
+    scores = torch.tensor(scores, dtype=torch.float64)
+    valid = scores[~scores.isnan()]
+    mean = valid.mean()
+    return {
+        "mean": float(mean),
+        "std": float((valid - mean).square().mean().sqrt()),
+        "failures": len(scores) - len(valid),
+    }
 
 
-# Sums in one order: every process, of any number, finds equal scores.
-THREADS = ThreadpoolController()
+def interval(scores, seed=0, draws=2000):
+    """95 % bootstrap interval of the mean of a list of scores.
+
+    Percentiles of the means of ``draws`` samples with replacement; NaN where
+    fewer than two scores are finite.
+
+    Example
+    -------
+    >>> interval([1.0, 1.0, 1.0])
+    (1.0, 1.0)
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    scores = scores[np.isfinite(scores)]
+    if len(scores) < 2:
+        return math.nan, math.nan
+    picks = np.random.default_rng(seed).integers(
+        len(scores), size=(draws, len(scores))
+    )
+    low, high = np.percentile(scores[picks].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def number(value):
@@ -37,47 +69,38 @@ def number(value):
     return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
 
 
-def spread(cell):
-    """Mean and, where it is finite, standard deviation as text."""
-    deviation = f" ± {cell['std']:.3f}" * math.isfinite(cell["mean"])
-    return number(cell["mean"]) + deviation
+def markdown(header, rows):
+    """A table of texts that is easy to read in a terminal too."""
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    return "\n".join(
+        f"| {' | '.join(map(str.ljust, row, widths))} |"
+        for row in (header, ["-" * width for width in widths], *rows)
+    )
 
 
-def names_of(metrics):
-    """The scores that metrics give; one function may give several.
+def speaker(row):
+    """What stands before the first underscore of the file's name.
 
     Example
     -------
-    >>> names_of({"sig, bak, ovrl": max, "stoi": min})
-    ['sig', 'bak', 'ovrl', 'stoi']
+    >>> speaker({"id": "test/p232_001"})
+    'p232'
     """
-    return [name.strip() for names in metrics for name in names.split(",")]
+    return row["id"].rpartition("/")[2].partition("_")[0]
 
 
-def score(metrics, *wavs):
-    """Name to score of waveforms (N,), NumPy arrays.
+def snr_bin(row):
+    """Input SNR in steps of 5 dB.
 
-    ValueError if a metric gives more or fewer scores than it has names.
+    Example
+    -------
+    >>> snr_bin({"snr": 2.5}), snr_bin({"snr": -0.1})
+    ('0 to 5 dB', '-5 to 0 dB')
     """
-    wavs = [torch.from_numpy(wav) for wav in wavs]
-    scores = {}
-    with THREADS.limit(limits=1):
-        for names, metric in metrics.items():
-            values = torch.as_tensor(metric(*wavs), dtype=torch.float64)
-            scores.update(
-                zip(names_of([names]), values.reshape(-1).tolist(), strict=True)
-            )
-    return scores
-
-
-def score_all(metrics, estimate, clean, noise):
-    """As ``score``; with noise (N,) and not None, SNR and SIR as well."""
-    if noise is None:
-        return score(metrics, estimate, clean)
-    return {
-        **score(metrics, estimate, clean),
-        **score(WITH_NOISE, estimate, clean, noise),
-    }
+    if not math.isfinite(row["snr"]):
+        return "no SNR"
+    low = BIN * math.floor(row["snr"] / BIN)
+    return f"{low} to {low + BIN} dB"
 
 
 class Results:
@@ -85,71 +108,23 @@ class Results:
 
     Arguments
     ---------
-    metrics : dict
-        Name to (estimate, clean) -> float, or several names with commas
-        between them to a function that returns so many.
-    n_jobs : int
-        Processes that score. With more than one, functions must be importable
-        and ``rows`` is complete after ``collect``. The scores do not change.
     rows : iterable of dict
-        Earlier rows: ``id``, ``signal`` and scores.
+        ``id``, ``signal``, perhaps ``snr``, and scores; the same keys in all.
 
     Example
     -------
-    >>> import torch
-    >>> results = Results({"sum": lambda estimate, _: float(estimate.sum())})
-    >>> results.add("p232_001", "noisy", torch.ones(2), torch.ones(2))
-    >>> results.mean("noisy")
-    {'sum': 2.0}
+    >>> row = {"id": "p226_001", "signal": "noisy", "pesq": 2.0}
+    >>> Results([row]).mean("noisy")
+    {'pesq': 2.0}
     """
 
-    def __init__(self, metrics, n_jobs=1, rows=()):
-        self.metrics = metrics
-        self.n_jobs = n_jobs
+    def __init__(self, rows):
         self.rows = list(rows)
-        self._pool, self._pending = None, []
-
-    def add(self, utterance, signal, estimate, clean, noisy=None):
-        """Score one signal of one utterance, waveforms (N,).
-
-        With the noisy speech, the row has the input SNR, SI-SIR and SI-SAR.
-        """
-        noise = None if noisy is None else (noisy - clean).cpu().numpy()
-        wavs = estimate.cpu().numpy(), clean.cpu().numpy(), noise
-        head = {"id": utterance, "signal": signal}
-        if self.n_jobs > 1:
-            if self._pool is None:
-                # Forked, a process would inherit threads and a busy device.
-                spawn = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self.n_jobs, spawn)
-            future = self._pool.submit(score_all, self.metrics, *wavs)
-            self._pending.append((head, future))
-        else:
-            self.rows.append({**head, **score_all(self.metrics, *wavs)})
-
-    def add_utterance(self, utterance, signals, clean, noisy=None):
-        """Score signals (name to waveform) beside the rows of control.
-
-        These are ``clean``, which shows the upper limits, and ``noisy``.
-        """
-        noisy_too = {} if noisy is None else {"noisy": noisy}
-        for signal, wav in {"clean": clean, **noisy_too, **signals}.items():
-            self.add(utterance, signal, wav, clean, noisy)
-
-    def collect(self):
-        """Wait for the processes, with a progress bar, and end them."""
-        if self._pool is None:
-            return
-        with self._pool:
-            for head, future in tqdm(self._pending, desc="scoring"):
-                self.rows.append({**head, **future.result()})
-        self._pool, self._pending = None, []
 
     @property
     def names(self):
         """Names of the scores."""
-        keys = dict.fromkeys(key for row in self.rows for key in row)
-        return [key for key in keys if key not in HEAD]
+        return [key for key in self.rows[0] if key not in HEAD]
 
     @property
     def signals(self):
@@ -169,10 +144,7 @@ class Results:
         groups = {}
         for row in self.rows:
             groups.setdefault(group(row), []).append(row)
-        return {
-            label: Results(self.metrics, rows=rows)
-            for label, rows in groups.items()
-        }
+        return {label: Results(rows) for label, rows in groups.items()}
 
     def summary(self):
         """signal -> metric -> mean, std, failures."""
@@ -200,37 +172,27 @@ class Results:
             if cell["failures"]
         ]
 
-    def table(self):
-        """Markdown table of means and standard deviations."""
-        lines = [
-            "| | " + " | ".join(self.names) + " |",
-            "|---" * (len(self.names) + 1) + "|",
-        ]
-        for signal, cells in self.summary().items():
-            numbers = " | ".join(map(spread, cells.values()))
-            lines.append(f"| {signal} | {numbers} |")
-        return "\n".join([*lines, *self.failures()])
-
     def write_csv(self, path):
         """One line for each utterance and signal."""
-        known = [key for key in HEAD if key in (self.rows or [{}])[0]]
         with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [*known, *self.names])
+            writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
 
     @classmethod
     def read_csv(cls, path):
-        """What ``write_csv`` wrote; ValueError names a file that it did not."""
+        """What ``write_csv`` wrote, a ``results.csv`` or the folder of one.
+
+        ValueError names a file that is something else.
+        """
+        path = Path(path)
+        path = path / "results.csv" if path.is_dir() else path
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         if not (rows and {"id", "signal"} <= rows[0].keys()):
             raise ValueError(f"{path} has no rows with id and signal")
         text = HEAD[:2]
         return cls(
-            {},
-            rows=[
-                {k: v if k in text else float(v) for k, v in row.items()}
-                for row in rows
-            ],
+            {k: v if k in text else float(v) for k, v in row.items()}
+            for row in rows
         )

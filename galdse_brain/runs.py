@@ -4,6 +4,7 @@ Authors
  * The galdse developers
 """
 
+import hashlib
 import json
 from io import StringIO
 from pathlib import Path
@@ -42,6 +43,13 @@ def best_checkpoint(run_folder):
     if not checkpoint:
         raise FileNotFoundError(f"no checkpoint with {key!r} in {folder}")
     return checkpoint
+
+
+def fingerprint(checkpoint):
+    """Epoch, and beginning of the SHA-256 of the averaged weights, as text."""
+    weights = Path(checkpoint.paramfiles["ema"]).read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()[:12]
+    return f"epoch {checkpoint.meta['epoch']}, SHA-256 of ema.ckpt {digest}"
 
 
 def best_weights(run_folder):

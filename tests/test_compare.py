@@ -11,7 +11,7 @@ from galdse_brain.results import Results
 def write(path, scores, signal="enhanced"):
     """A results.csv of utterances to scores."""
     rows = [{"id": k, "signal": signal, **v} for k, v in scores.items()]
-    Results({}, rows=rows).write_csv(path)
+    Results(rows).write_csv(path)
     return path
 
 
@@ -39,11 +39,10 @@ def test_an_equal_gain_everywhere_has_an_interval_of_no_width(first, tmp_path):
     }
     assert si_sdr["difference"] == pytest.approx(-2)
     assert si_sdr["low"] < -2 < si_sdr["high"] and si_sdr["better"] == 0
-    table = compare_table(rows, "base", "new")
-    assert (
-        "| PESQ-WB | 2.000 | 2.500 | +0.500 | 0.500 to 0.500 | 100% | 3 |"
-        in (table)
-    )
+    table = compare_table(rows)
+    cells = ["PESQ-WB", "2.000", "2.500", "+0.500", "[0.500, 0.500]", "100%"]
+    for cell in cells:
+        assert cell in table.splitlines()[2]
     assert "**Warning**: PESQ rises" in table
 
 
@@ -62,8 +61,8 @@ def test_only_pairs_of_two_scores_count(first, tmp_path):
 def test_utterances_and_signals_of_only_one_test_are_errors(first, tmp_path):
     fewer = write(tmp_path / "b.csv", {"p_1": {"pesq": 1.0}})
     for pair in ((first, fewer), (fewer, first)):
-        message = r"a.csv has 'p_2' but .*b.csv lacks it \(2 such"
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=r"b.csv lacks 'p_2' \(2 such"):
             compare(*pair)
-    with pytest.raises(ValueError, match="a.csv has .'enhanced'., no 'noisy'"):
-        compare(first, first, signal="noisy")
+    noisy = write(tmp_path / "c.csv", {"p_1": {"pesq": 1.0}}, signal="noisy")
+    with pytest.raises(ValueError, match="c.csv has .'noisy'., no 'enhanced'"):
+        compare(first, noisy)

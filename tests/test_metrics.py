@@ -8,7 +8,6 @@ import torch
 from galdse_brain.metrics import (
     decompose,
     estoi,
-    interval,
     pesq_nb,
     pesq_wb,
     si_sar,
@@ -16,9 +15,8 @@ from galdse_brain.metrics import (
     si_sir,
     snr,
     stoi,
-    summarize,
 )
-from galdse_brain.results import Results
+from galdse_brain.results import interval, summarize
 
 
 @pytest.fixture(scope="module")
@@ -110,19 +108,3 @@ def test_failures_are_counted_and_not_averaged():
     summary = summarize([2.0, math.nan, 4.0, math.nan])
     assert summary == {"mean": 3.0, "std": 1.0, "failures": 2}
     assert math.isnan(summarize([math.nan])["mean"])
-
-
-def test_a_table_tells_means_deviations_and_failures(tmp_path):
-    results = Results({"first": lambda e, c: float((e / c)[0])})
-    for name, value in (("a", 1.0), ("b", 3.0), ("c", math.nan)):
-        estimate = torch.tensor([value])
-        results.add(name, "enhanced", estimate, torch.ones(1))
-        results.add(name, "noisy", torch.ones(1), torch.ones(1))
-    table = results.table()
-    assert "| enhanced | 2.000 ± 1.000 |" in table
-    assert "| noisy | 1.000 ± 0.000 |" in table
-    assert "enhanced: first is undefined for 1 utterances" in table
-    results.write_csv(tmp_path / "results.csv")
-    lines = (tmp_path / "results.csv").read_text().splitlines()
-    assert lines[0] == "id,signal,first" and len(lines) == 7
-    assert lines[1] == "a,enhanced,1.0"

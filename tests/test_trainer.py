@@ -215,7 +215,8 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     scorer = Scorer({"si_sdr": si_sdr}, num_jobs=1)
     for i in range(3):
-        scorer.add(i, str(i), "noisy", *torch.randn(2, 100))
+        noisy, clean = torch.randn(2, 100)
+        scorer.add(i, str(i), {"noisy": noisy}, clean)
     print([row["si_sdr"] for _, row in scorer.rows()])
     print(*scorer.pool._processes, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -236,7 +237,8 @@ def test_other_processes_score_alike_and_end_with_a_killed_training(tmp_path):
     scores, worker = finished.stdout.splitlines()
     here = Scorer({"si_sdr": si_sdr}, num_jobs=0)
     for i in range(3):
-        here.add(i, str(i), "noisy", *torch.randn(2, 100))
+        noisy, clean = torch.randn(2, 100)
+        here.add(i, str(i), {"noisy": noisy}, clean)
     assert scores == str([row["si_sdr"] for _, row in here.rows()])
     for _ in range(100):
         try:

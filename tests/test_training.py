@@ -19,6 +19,8 @@ from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.recipe import read_recipe
 from galdse_brain.runs import best_weights, load_enhancer
 
+SIGNALS = ["noisy", "mask alone", "one step", "enhanced", "clean"]
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
@@ -74,20 +76,22 @@ def test_a_run_leaves_the_files_that_users_look_for(trained):
         "train.py",
         "train_log.txt",
         "results.csv",
+        "report.md",
+        "report.html",
         "enhanced/p232_001.wav",
         "enhanced/p257_001.wav",
         "pictures/p232_001.png",
     ):
         assert (run / name).stat().st_size > 0, name
     rows = (run / "results.csv").read_text().splitlines()
-    assert rows[0] == "id,signal,pesq,estoi,si_sdr"
+    assert rows[0] == "id,signal,pesq,estoi,si_sdr,snr,si_sir,si_sar"
     signals = {tuple(row.split(",")[:2]) for row in rows[1:]}
     assert signals == {
         (name, signal)
         for name in ("p232_001", "p257_001")
-        for signal in ("noisy", "mask alone", "enhanced")
+        for signal in SIGNALS
     }
-    assert "| mask alone |" in (run / "log.txt").read_text()
+    assert "| mask alone " in (run / "log.txt").read_text()
 
 
 def test_the_log_has_every_loss_and_every_metric(trained):
@@ -180,7 +184,8 @@ def test_a_run_exports_its_best_weights(run):
     with torch.no_grad():
         assert torch.equal(model.enhance_batch(noisy), enhancer(noisy)[0])
     about = json.loads((run / "exported" / "config.json").read_text())
-    assert list(about["scores"]) == ["noisy", "mask alone", "enhanced"]
+    assert list(about["scores"]) == SIGNALS
+    assert list(about["scores"]["clean"]) == ["pesq", "estoi"]
     assert about["test_pairs"] == 2
 
 
