@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from galdse_brain.metrics import SAMPLE_RATE
 
@@ -41,8 +41,14 @@ def cudnn_rnn_flops(shape, weights, *_, out_shape):
     return 2 * prod(shape[:-1]) * sum(map(prod, matrices))
 
 
-# FlopCounterMode knows no recurrent layer.
-RECURRENT = {
+def attention_flops(query, key, value, *_, out_shape):
+    """Two for every product of attention, from three shapes."""
+    return sdpa_flop_count(query, key, value)
+
+
+# What FlopCounterMode does not know.
+UNKNOWN = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
     torch.ops.aten.mkldnn_rnn_layer: lstm_flops,
     torch.ops.aten._cudnn_rnn: cudnn_rnn_flops,
 }
@@ -50,7 +56,7 @@ RECURRENT = {
 
 def multiplications(call):
     """Multiply-accumulate operations of a call without arguments."""
-    with FlopCounterMode(display=False, custom_mapping=RECURRENT) as counter:
+    with FlopCounterMode(display=False, custom_mapping=UNKNOWN) as counter:
         call()
     return counter.get_total_flops() / 2
 
