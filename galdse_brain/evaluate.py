@@ -108,7 +108,7 @@ def evaluate_folders(metrics, clean, enhanced, noisy=None, num_jobs=0):
     wavs : callable
         Utterance to a dict of title to waveform (N,).
     """
-    folders = {REFERENCE: noisy, CONTROL: clean, SYSTEM: enhanced}
+    folders = {REFERENCE: noisy, SYSTEM: enhanced, CONTROL: clean}
     folders = {title: f for title, f in folders.items() if f is not None}
     utterances = paired(folders)
     scorer = Scorer(metrics, num_jobs)

@@ -55,7 +55,7 @@ def charts(report, signals):
             ]
             for signal in signals
         ]
-        scores = [[point[2] for point in points] for points in series]
+        scores = [[point[2] for point in points] for points in series[:2]]
         noisy = [[p for p in ps if math.isfinite(p[1])] for ps in series]
         yield {
             "title": report.label(name),

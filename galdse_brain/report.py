@@ -170,7 +170,7 @@ class Report:
         return dict(sorted(known.items(), key=lambda item: -item[1]))
 
     def ends(self):
-        """Title to utterances and gains: the best ones and the worst ones."""
+        """Title to utterances and gains: the worst ones and the best ones."""
         order = list(self.ranking().items())
         best = min(SHOWN, (len(order) + 1) // 2)
         worst = min(SHOWN, len(order) // 2)
@@ -178,8 +178,8 @@ class Report:
         if self.with_reference:
             what = f"gain in {what} over {REFERENCE}"
         return {
-            f"Best by {what}": order[:best],
             f"Worst by {what}": order[::-1][:worst],
+            f"Best by {what}": order[:best],
         }
 
     def notes(self):

@@ -166,7 +166,8 @@ class Results:
     def failures(self):
         """Lines that say which scores are missing, and how many."""
         return [
-            f"{signal}: {name} is undefined for {cell['failures']} utterances"
+            f"{signal}: {name} is undefined for {cell['failures']} of "
+            f"{len(self.of(signal))} utterances"
             for signal, cells in self.summary().items()
             for name, cell in cells.items()
             if cell["failures"]

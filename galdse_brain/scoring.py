@@ -34,7 +34,6 @@ STANDARD = {
     "si_sdr": si_sdr,
 }
 WITH_NOISE = {"snr": snr, "si_sir": si_sir, "si_sar": si_sar}
-BACKLOG = 64  # utterances that may wait
 
 
 def all_metrics():
@@ -70,7 +69,7 @@ class Scorer:
     """
 
     def __init__(self, metrics, num_jobs):
-        self.metrics = metrics
+        self.metrics, self.backlog = metrics, 2 * num_jobs
         self.pool = Here()
         if num_jobs:
             self.pool = ProcessPoolExecutor(
@@ -101,8 +100,8 @@ class Scorer:
         wavs = {name: wav.cpu().numpy() for name, wav in signals.items()}
         args = self.metrics, wavs, clean.cpu().numpy(), noise
         self.jobs.append((position, utterance, self.pool.submit(scores, *args)))
-        if len(self.jobs) > BACKLOG:  # Else waveforms would fill the memory.
-            self.jobs[-BACKLOG][-1].result()
+        if len(self.jobs) > self.backlog:  # Waveforms would fill the memory.
+            self.jobs[-self.backlog][-1].result()
 
     def rows(self):
         """Position and scores of what was added, which is then forgotten."""
