@@ -146,6 +146,7 @@ class EnhancementBrain(Trainer):
         """Forget the losses of the last epoch, or the last scores."""
         if stage == sb.Stage.TEST:
             self.scorer.metrics = self.hparams.test_metrics()
+            self.note_facts()
         if stage != sb.Stage.TRAIN:
             self.errors = []
         elif not self.step:  # Else an interrupted epoch goes on.
@@ -205,6 +206,13 @@ class EnhancementBrain(Trainer):
         )
         self.saved_at = self.progress.seconds
 
+    def note_facts(self):
+        """What judges and repeats the test; before it, lest it be lost."""
+        enhancer = Enhancer(self.ema.module, self.modules["spec"])
+        self.facts = {"seed": self.hparams.seed, "checkpoint": self.tested}
+        if if_main_process():
+            self.facts |= self.hparams.cost(enhancer, self.device)
+
     def report(self, results, stats):
         """What the test found, on paper and on the screen."""
         self.hparams.train_logger.log_stats(
@@ -214,13 +222,8 @@ class EnhancementBrain(Trainer):
         if not if_main_process():
             return
         folder, gallery = self.hparams.output_folder, self.hparams.gallery
-        enhancer = Enhancer(self.ema.module, self.modules["spec"])
-        facts = {
-            "seed": self.hparams.seed,
-            "checkpoint": self.tested,
-            **self.hparams.cost(enhancer, self.device),
-        }
-        report = Report(results, facts, trained_on(self.hparams.loss_weights))
+        in_loss = trained_on(self.hparams.loss_weights)
+        report = Report(results, self.facts, in_loss)
         page = write_report(folder, report, self.heard)
         logger.info("Results\n%s", report.table("Scores"))
         for warning in report.warnings():
