@@ -128,7 +128,8 @@ def _scores(about):
     ]
     lines = [
         f"Mean ± standard deviation over {about['test_pairs']} test pairs, "
-        f"whole utterances:\n\n{markdown(['', *signals], rows)}"
+        "whole utterances; – where it is infinite or undefined:",
+        markdown(["", *signals], rows),
     ]
     if trained & set(metrics):
         lines.append("† part of the training loss")

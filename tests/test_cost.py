@@ -71,6 +71,8 @@ def test_calls_are_counted_once_for_the_outermost_module():
     assert network_calls(enhancer) == {"mask": 1, "net": 2}
     assert network_calls(enhancer) == {"mask": 1, "net": 2}
     assert torch.equal(enhancer(torch.ones(1, 600))[0], before)
+    for part in enhancer.modules():
+        assert not (part._forward_hooks or part._forward_pre_hooks)
 
 
 def test_the_cost_of_an_enhancer_is_told(small_system):
