@@ -7,6 +7,7 @@ Authors
 import argparse
 import math
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -31,6 +32,8 @@ from galdse_brain.scoring import all_metrics
 def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
     args = parser().parse_args(argv)
+    # What ends a job on a cluster should leave no half file either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(args.command(args))
     except (OSError, ValueError, ImportError, RuntimeError) as error:
@@ -45,15 +48,9 @@ def parser():
     """The arguments of all commands."""
     top = argparse.ArgumentParser(prog="galdse", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for add in (
-        _enhance,
-        _evaluate,
-        _compare,
-        _export,
-        _convert,
-        _publish,
-        _info,
-    ):
+    for add in (_enhance, _evaluate, _compare):
+        add(commands)
+    for add in (_export, _convert, _publish, _info):
         add(commands)
     return top
 

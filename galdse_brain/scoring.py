@@ -6,6 +6,7 @@ Authors
 
 import logging
 import os
+import signal
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from threading import Thread
@@ -145,6 +146,7 @@ def scores(metrics, signals, clean, noise):
 
 
 def _start():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent's to answer.
     torch.set_num_threads(1)
     threadpool_limits(1)  # Those of NumPy
     # A training that is killed cannot end its processes.
