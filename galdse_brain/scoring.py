@@ -136,8 +136,8 @@ def scores(metrics, signals, clean, noise):
     if noise:
         calls += [(name, m, noise) for name, m in WITH_NOISE.items()]
     rows = {}
-    for signal, wav in signals.items():
-        rows[signal] = row = {}
+    for name, wav in signals.items():
+        rows[name] = row = {}
         for names, metric, more in calls:
             values = metric(torch.from_numpy(wav), clean, *more)
             values = torch.as_tensor(values, dtype=torch.float64).view(-1)
