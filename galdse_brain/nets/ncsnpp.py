@@ -55,6 +55,8 @@ class NCSNpp(nn.Module):
         multiples of ``2 ** (len(multipliers) - 1)``.
     cond_channels : int
         Channels of the condition beside the two of the state.
+    time_scale : float
+        See ``StepEmbedding``.
 
     Example
     -------
@@ -66,14 +68,20 @@ class NCSNpp(nn.Module):
     torch.Size([1, 2, 16, 8])
     """
 
-    def __init__(self, channels=32, multipliers=(1, 2, 2, 4), cond_channels=3):
+    def __init__(
+        self,
+        channels=32,
+        multipliers=(1, 2, 2, 4),
+        cond_channels=3,
+        time_scale=1.0,
+    ):
         super().__init__()
         in_channels = 2 + cond_channels
         widths = [channels * m for m in multipliers]
         embedding = 4 * channels
         self.stride = 2 ** (len(widths) - 1)
         self.down, self.up = downsample(), upsample()
-        self.embedding = StepEmbedding(channels)
+        self.embedding = StepEmbedding(channels, time_scale)
         self.conv_in = conv(in_channels, channels, 3)
 
         width, skips = channels, [channels]

@@ -1,0 +1,31 @@
+"""The network in one pass: what diffusion has to be compared with.
+
+Authors
+ * The galdse developers
+"""
+
+import torch
+from torch import nn
+
+
+class Predictive(nn.Module):
+    """Noisy spectrogram in, clean spectrogram out, no noise, no steps.
+
+    Arguments
+    ---------
+    net : torch.nn.Module
+        (y, t, condition) -> estimate, as elsewhere; t is 0 and there are no
+        channels of condition.
+    """
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x_0, y, objective):
+        """Losses {name: scalar} of one pass, spectrograms (B, 2, F, T)."""
+        return objective(self.enhance(y), x_0)
+
+    def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
+        """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
+        return self.net(y, torch.zeros_like(y[:, 0, 0, 0]), y[:, :0])
