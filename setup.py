@@ -30,6 +30,6 @@ setup(
         "train": ["torch-pesq==0.1.2"],
         "plot": ["matplotlib>=3.8"],
         "demo": ["espeakng-loader"],
-        "dev": ["pytest", "ruff==0.12.4", "yamllint==1.35.1"],
+        "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
     },
 )

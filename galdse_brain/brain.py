@@ -19,7 +19,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from galdse_brain.enhancer import Enhancer, normalize
 from galdse_brain.results import Results
-from galdse_brain.samplers import seeded_randn_like
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class EnhancementBrain(sb.Brain):
         return Enhancer(SimpleNamespace(enhance=enhance), self.modules["spec"])
 
     def compute_forward(self, batch, stage):
-        """Losses of a training batch; enhanced wavs and spectrograms else."""
+        """Losses of a training batch; enhanced waveforms else."""
         batch = batch.to(self.device)
         clean, lengths = batch.clean_sig
         noisy = batch.noisy_sig.data
@@ -76,24 +75,23 @@ class EnhancementBrain(sb.Brain):
 
     def enhance(self, name, noisy, lengths):
         """Enhance under a fixed seed, so that scores can be repeated."""
-        randn_like = seeded_randn_like(self.hparams.seed)
-        return self.enhancers[name](noisy, lengths, randn_like)
+        wavs, _ = self.enhancers[name](noisy, lengths, self.hparams.seed)
+        return wavs
 
     def compute_objectives(self, predictions, batch, stage):
         """Weighted loss in training; spectrogram error and scores else."""
         if stage == sb.Stage.TRAIN:
             return self.weighted(predictions)
-        wavs, feats = predictions
         batch = batch.to(self.device)
-        error = 0.0
+        spec, error = self.modules["spec"], 0.0
         for i, (clean, noisy) in enumerate(zip(*self.unpadded(batch))):
-            _, target = normalize(noisy[None], clean[None])
-            error += mse_loss(feats[i], self.modules["spec"](target))
-            enhanced = wavs[i, : len(clean)]
+            enhanced = predictions[i, : len(clean)]
+            _, *pair = normalize(*(w[None] for w in (noisy, enhanced, clean)))
+            error += mse_loss(*(spec(wav) for wav in pair))
             if stage == sb.Stage.TEST:
                 self.test_utterance(batch.id[i], noisy, clean, enhanced)
             self.results.add(batch.id[i], "enhanced", enhanced, clean)
-        return error / len(wavs)
+        return error / len(predictions)
 
     def weighted(self, losses):
         """Sum of the losses under ``loss_weights``; keeps each for the log."""
@@ -121,7 +119,7 @@ class EnhancementBrain(sb.Brain):
         """Score what to compare with, write the wav, sometimes a picture."""
         self.results.add(name, "noisy", noisy, clean)
         for control in self.hparams.controls:
-            wavs, _ = self.enhance(control, noisy[None], None)
+            wavs = self.enhance(control, noisy[None], None)
             self.results.add(name, control, wavs[0], clean)
         if not if_main_process():
             return

@@ -7,6 +7,9 @@ Authors
 import torch
 from torch import nn
 
+from galdse_brain.noise import placed_randn_like
+from galdse_brain.pieces import Pieces
+
 
 def peak(wav):
     """Largest magnitude of each waveform (..., N), shape (..., 1)."""
@@ -28,53 +31,116 @@ def normalize(noisy, *others):
 class Enhancer(nn.Module):
     """A system and its transform, from waveform to waveform.
 
+    Weights that do not fit are an error for every way of loading them, also
+    those that ask torch to be lenient.
+
     Arguments
     ---------
     system : object
-        Anything with ``enhance(y, randn_like)`` on spectrograms.
+        Anything with ``enhance(y, randn_like, num_steps)`` on spectrograms.
     spec : SpecTransform
         Waveforms to spectrograms and back.
+    pieces : Pieces
+        How long recordings are cut.
     """
 
-    def __init__(self, system, spec):
+    def __init__(self, system, spec, pieces=Pieces()):  # noqa: B008 immutable
         super().__init__()
         self.system = system
         self.spec = spec
+        self.pieces = pieces
+        self.register_load_state_dict_post_hook(_check_fit)
 
-    def forward(self, noisy, lengths=None, randn_like=torch.randn_like):
-        """Enhance a batch; for equal noise, each item as if it were alone.
+    def forward(self, noisy, lengths=None, seed=0, num_steps=None):
+        """Enhance a batch; each item as if it were alone.
 
         Arguments
         ---------
         noisy : torch.Tensor
             Noisy waveforms at the rate of training, shape (B, N).
         lengths : torch.Tensor, optional
-            Relative lengths in (0, 1], shape (B,). Items of equal length run
-            together, because padding would leak through the networks.
-        randn_like : callable
-            Source of noise.
+            Relative lengths in (0, 1], shape (B,). Items with equally many
+            frames run together, because padding would leak through the
+            networks.
+        seed : int, optional
+            Of each item's noise; None draws from torch's global generator.
+        num_steps : int, optional
+            Calls of the network; by default those of the system.
 
         Returns
         -------
         wavs : torch.Tensor
             Enhanced waveforms, shape (B, N), zero beyond each length.
-        feats : list
-            Enhanced spectrograms (1, 2, F, T), one for each item.
+        feats : torch.Tensor
+            Their spectrograms, shape (B, 2, F, T).
         """
         if lengths is None:
             lengths = noisy.new_ones(len(noisy))
-        samples = (lengths * noisy.shape[1]).round().long()
-        wavs = torch.zeros_like(noisy)
-        feats = [None] * len(noisy)
-        for length in samples.unique().tolist():
-            rows = (samples == length).nonzero().flatten()
-            wav, spec = self._enhance(noisy[rows, :length], randn_like)
-            wavs[rows, :length] = wav
-            for row, item in zip(rows.tolist(), spec.split(1)):
-                feats[row] = item
-        return wavs, feats
+        samples = (lengths * noisy.shape[1]).round().long().tolist()
+        rows = [None] * len(noisy)
+        for group in self._groups(samples):
+            size = max(samples[i] for i in group)
+            items = [_padded(noisy[i, : samples[i]], size) for i in group]
+            blocks = self.stream([torch.stack(items)], seed, num_steps)
+            for i, wav in zip(group, torch.cat(list(blocks), dim=-1)):
+                rows[i] = _padded(wav[: samples[i]], noisy.shape[1])
+        wavs = torch.stack(rows)
+        return wavs, self.spec(wavs)
 
-    def _enhance(self, noisy, randn_like):
+    def _groups(self, samples):
+        """Rows that may share a batch, as lists of indices."""
+        groups = {}
+        for i, n in enumerate(samples):
+            frames = self.spec.num_frames(n)
+            long = n > self.pieces.num_samples
+            groups.setdefault((frames, n if long else 0), []).append(i)
+        return groups.values()
+
+    def stream(self, blocks, seed=0, num_steps=None):
+        """Enhance recordings that come in blocks; memory stays flat.
+
+        Arguments
+        ---------
+        blocks : iterable of torch.Tensor
+            Consecutive parts of equally long recordings, each (C, n).
+        seed, num_steps : int, optional
+            As in ``forward``.
+
+        Yields
+        ------
+        block : torch.Tensor
+            Consecutive parts of the enhanced recordings, each (C, n).
+        """
+
+        def process(pieces, starts):
+            waves = pieces.flatten(0, 1)
+            randn_like = torch.randn_like
+            if seed is not None:
+                firsts = [
+                    start // self.spec.hop_length
+                    for start in starts
+                    for _ in pieces[0]
+                ]
+                randn_like = placed_randn_like(seed, firsts)
+            return self._enhance(waves, randn_like, num_steps).view_as(pieces)
+
+        return self.pieces.stream(blocks, process)
+
+    def _enhance(self, noisy, randn_like, num_steps):
         y = self.spec(*normalize(noisy))
-        x_0 = self.system.enhance(y, randn_like)
-        return self.spec.inverse(x_0, noisy.shape[1]) * peak(noisy), x_0
+        x_0 = self.system.enhance(y, randn_like, num_steps)
+        return self.spec.inverse(x_0, noisy.shape[1]) * peak(noisy)
+
+
+def _padded(wav, num_samples):
+    return nn.functional.pad(wav, (0, num_samples - wav.shape[-1]))
+
+
+def _check_fit(_, keys):
+    if keys.missing_keys or keys.unexpected_keys:
+        raise ValueError(
+            f"the weights do not fit: {len(keys.missing_keys)} keys missing "
+            f"(first: {next(iter(keys.missing_keys), None)}), "
+            f"{len(keys.unexpected_keys)} unexpected "
+            f"(first: {next(iter(keys.unexpected_keys), None)})"
+        )

@@ -30,12 +30,6 @@ def renoise(ratio, persistence):
     return torch.zeros_like(ratio)
 
 
-def seeded_randn_like(seed):
-    """A ``randn_like`` of its own: equal on every device, global state kept."""
-    generator = torch.Generator().manual_seed(seed)
-    return lambda x: torch.randn(x.shape, generator=generator).to(x)
-
-
 def step(path, x_t, x_hat, y, t, u, keep, noise):
     """One reverse step, from time t to an earlier time u.
 

@@ -10,6 +10,8 @@ FLOORS = {
     "spec": 0,
     "paths": 0,
     "samplers": 0,
+    "noise": 0,
+    "pieces": 0,
     "averaging": 0,
     "nets": 1,
     "objectives": 1,

@@ -14,7 +14,6 @@ from speechbrain.dataio import audio_io
 
 from galdse_brain.data import read
 from galdse_brain.runs import load_enhancer
-from galdse_brain.samplers import seeded_randn_like
 
 SAMPLE_RATE = 16000
 
@@ -31,7 +30,7 @@ def main():
     noisy = read(args.noisy, SAMPLE_RATE)
     enhancer = load_enhancer(args.run_folder)
     with torch.inference_mode():
-        wavs, _ = enhancer(noisy[None], randn_like=seeded_randn_like(args.seed))
+        wavs, _ = enhancer(noisy[None], seed=args.seed)
     audio_io.save(args.enhanced, wavs[0], SAMPLE_RATE)
 
 

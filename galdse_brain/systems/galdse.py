@@ -24,7 +24,7 @@ class GALDSE(nn.Module):
     net : torch.nn.Module
         (x_t, step, condition) -> estimate of the clean spectrogram.
     sampler : callable
-        (path, estimate, y, randn_like=) -> clean spectrogram.
+        (path, estimate, y, randn_like=, num_steps=) -> clean spectrogram.
     mask_exponent : float
         Training noise is shaped by ``M ** mask_exponent``: 1, and 0.5 to
         fine-tune. Sampling always uses M.
@@ -76,7 +76,7 @@ class GALDSE(nn.Module):
         # Published networks count their steps from 0.
         return lambda x_t, t: self.net(x_t, t - 1, cond)
 
-    def enhance(self, y, randn_like=torch.randn_like):
+    def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
         mask = self.guidance(y)
         return self.sampler(
@@ -84,9 +84,10 @@ class GALDSE(nn.Module):
             self.denoiser(y, mask),
             y,
             randn_like=lambda x: mask * randn_like(x),
+            num_steps=num_steps,
         )
 
-    def enhance_by_mask(self, y, randn_like=torch.randn_like):
+    def enhance_by_mask(self, y, randn_like=None, num_steps=None):
         """What the guidance alone gives, ``(1 - M) y``, a control."""
         return (1 - self.guidance(y)) * y
 
