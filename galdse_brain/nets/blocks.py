@@ -81,6 +81,13 @@ def upsample():
     return Resample(functional.conv_transpose2d, gain=4)
 
 
+def embedding_layers(features, channels):
+    """Two dense layers from features of the time."""
+    return nn.Sequential(
+        dense(features, channels), nn.SiLU(), dense(channels, channels)
+    )
+
+
 class StepEmbedding(nn.Module):
     """Sinusoidal features of the step, then two dense layers.
 
@@ -99,15 +106,31 @@ class StepEmbedding(nn.Module):
         exponent = torch.arange(half) / (half - 1)
         rates = time_scale * 10000.0**-exponent
         self.register_buffer("rates", rates, persistent=False)
-        self.layers = nn.Sequential(
-            dense(features, 4 * features),
-            nn.SiLU(),
-            dense(4 * features, 4 * features),
-        )
+        self.layers = embedding_layers(features, 4 * features)
 
     def forward(self, t):
         """Times (B,) to an embedding (B, 4 features)."""
         angle = t[:, None] * self.rates
+        return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class FourierEmbedding(nn.Module):
+    """Random Fourier features of ln t, then two dense layers (SGMSE+).
+
+    Arguments
+    ---------
+    features : int
+        Number of frequencies; the output has four times as many channels.
+    """
+
+    def __init__(self, features):
+        super().__init__()
+        self.register_buffer("frequencies", 16 * torch.randn(features))
+        self.layers = embedding_layers(2 * features, 4 * features)
+
+    def forward(self, t):
+        """Positive times (B,) to an embedding (B, 4 features)."""
+        angle = 2 * math.pi * t.log()[:, None] * self.frequencies
         return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
 
 
