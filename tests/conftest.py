@@ -13,6 +13,9 @@ from speechbrain.utils.importutils import LazyModule
 
 from galdse_brain.nets.guidance import GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.paths.bbed import BBED
+from galdse_brain.paths.bridge_ve import BridgeVE
+from galdse_brain.paths.ouve import OUVE
 from galdse_brain.paths.residual_shift import ResidualShift
 from galdse_brain.samplers import markov, walk
 from galdse_brain.systems.galdse import GALDSE
@@ -20,6 +23,19 @@ from galdse_brain.systems.galdse import GALDSE
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.append(str(GOLDEN))
+# The paths under their names in closed_forms.json.
+SDES = {
+    "ouve_16k": partial(OUVE, 1.5, 0.05, 0.5),
+    "ouve_48k": partial(OUVE, 2.0, 0.1, 1.0),
+    "bbed_052": partial(BBED, 2.6, 0.52),
+    "bbed_051": partial(BBED, 2.6, 0.51),
+    "sbve": partial(BridgeVE, 2.6, 0.4),
+}
+PATHS = {
+    "resshift_default": partial(ResidualShift, 0.5, 0.39, 0.005),
+    "resshift_finetune": partial(ResidualShift, 0.1, 0.39, 0.006),
+    **SDES,
+}
 
 
 @pytest.hookimpl(tryfirst=True)
