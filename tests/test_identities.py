@@ -125,7 +125,9 @@ def test_last_steps_have_the_published_factors():
     ):
         t = path.times()[-2:-1]
         (_, diffusion), (_, _, s) = path.sde(t), path.coefficients(t)
-        assert (diffusion * t / s**2).item() == pytest.approx(expected, abs=2e-6)
+        assert (diffusion * t / s**2).item() == pytest.approx(
+            expected, abs=2e-6
+        )
 
 
 def test_one_predictor_step_is_the_arithmetic_of_crp():

@@ -32,6 +32,11 @@ class GALDSE(nn.Module):
 
     def __init__(self, path, guidance, net, sampler, mask_exponent=1.0):
         super().__init__()
+        if path.times().is_floating_point():
+            raise ValueError(
+                f"GALDSE counts steps, but {type(path).__name__} has times in "
+                "between; guide such a path by Guided"
+            )
         self.path = path
         self.guidance = guidance
         self.net = net

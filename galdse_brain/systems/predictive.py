@@ -14,7 +14,7 @@ class Predictive(nn.Module):
     Arguments
     ---------
     net : torch.nn.Module
-        (y, t, condition) -> estimate, as elsewhere; t is 0 and there are no
+        (y, t, condition) -> estimate, as elsewhere; t is 1 and there are no
         channels of condition.
     """
 
@@ -28,4 +28,4 @@ class Predictive(nn.Module):
 
     def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
-        return self.net(y, torch.zeros_like(y[:, 0, 0, 0]), y[:, :0])
+        return self.net(y, torch.ones_like(y[:, 0, 0, 0]), y[:, :0])
