@@ -172,7 +172,7 @@ def test_regeneration_goes_on_from_the_prediction():
     torch.testing.assert_close(enhanced, x_0, atol=1e-4, rtol=0)
     cond = score.net.seen[-1][2]
     assert torch.equal(cond, torch.cat([y, x_0], dim=1))
-    assert torch.equal(system.enhance_by_predictor(y), x_0)
+    assert torch.equal(system.predict(y), x_0)
     assert system(x_0, y, nothing)["predictor"] == 0
 
 

@@ -30,6 +30,10 @@ class FewSteps(nn.Module):
         self.system = system
         self.num_steps = num_steps
 
+    def train(self, mode=True):
+        """Stays in evaluation mode: what is trained is what is used."""
+        return super().train(False)
+
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """Losses {name: scalar} of what the sampler returns."""
         return objective(self.enhance(y, randn_like), x_0)

@@ -44,8 +44,6 @@ class TwoStage(nn.Module):
         cond = torch.cat([y, first], dim=1)
         return self.system.enhance(first, randn_like, num_steps, cond)
 
-    def enhance_by_predictor(
-        self, y, randn_like=torch.randn_like, num_steps=None
-    ):
+    def predict(self, y, randn_like=torch.randn_like, num_steps=None):
         """What the predictor alone gives, a control."""
         return self.predictor.enhance(y, randn_like)
