@@ -15,6 +15,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["galdse_brain", "galdse_brain.*"]),
+    package_data={"galdse_brain": ["hparams/*.yaml"]},
+    entry_points={"console_scripts": ["galdse = galdse_brain.cli:main"]},
     python_requires=">=3.10",
     install_requires=[
         # Builds of different releases refuse each other at import.
@@ -22,9 +24,11 @@ setup(
         "torchaudio==2.11.*",
         "speechbrain>=1.1.2,<1.2",
         "hyperpyyaml>=1.2.2",
+        "huggingface-hub",
         "pesq>=0.0.4",
         "pystoi>=0.4",
         "soundfile>=0.12",
+        "soxr>=0.5",
     ],
     extras_require={
         "train": ["torch-pesq==0.1.2"],

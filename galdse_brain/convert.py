@@ -8,17 +8,14 @@ Authors
  * The galdse developers
 """
 
-from functools import partial
+from io import StringIO
+from pathlib import Path
 
 import torch
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAML
 
 from galdse_brain.enhancer import Enhancer
-from galdse_brain.nets.guidance import GuidanceNet
-from galdse_brain.nets.ncsnpp import NCSNpp
-from galdse_brain.paths.residual_shift import ResidualShift
-from galdse_brain.samplers import markov, walk
-from galdse_brain.spec import SpecTransform
-from galdse_brain.systems.galdse import GALDSE
 
 SCALE_AND_SHIFT = ("weight", "bias")
 NORM = (
@@ -138,28 +135,24 @@ HYPER_PARAMETERS = (
 )
 
 
-def _build(hyper):
-    """Untrained system and transform of a file's ``hyper_parameters``."""
-    system = GALDSE(
-        path=ResidualShift(
-            kappa=hyper["kappa"],
-            power=hyper["power"],
-            min_noise_level=hyper["min_noise_level"],
-            end_level=hyper["etas_end"],
-            num_steps=hyper["num_diffusion_steps"],
-        ),
-        guidance=GuidanceNet(),
-        net=NCSNpp(),
-        sampler=partial(walk, keep=markov),
-        mask_exponent=0.5 if hyper["finetuned"] else 1.0,
-    )
-    spec = SpecTransform(
+def _yaml(hyper):
+    """HyperPyYAML of the enhancer that ``hyper_parameters`` describe."""
+    tree = YAML().load(Path(__file__).parent / "hparams" / "galdse.yaml")
+    tree.update(
+        kappa=hyper["kappa"],
+        power=hyper["power"],
+        min_noise_level=hyper["min_noise_level"],
         alpha=hyper["spec_abs_exponent"],
         beta=hyper["spec_factor"],
-        n_fft=hyper["n_fft"],
-        hop_length=hyper["hop_length"],
+        mask_exponent=0.5 if hyper["finetuned"] else 1.0,
     )
-    return system, spec
+    tree["path"].update(
+        end_level=hyper["etas_end"], num_steps=hyper["num_diffusion_steps"]
+    )
+    tree["spec"].update(n_fft=hyper["n_fft"], hop_length=hyper["hop_length"])
+    stream = StringIO()
+    YAML().dump(tree, stream)
+    return stream.getvalue()
 
 
 def _averaged(checkpoint, parameters):
@@ -175,7 +168,13 @@ def _averaged(checkpoint, parameters):
 
 
 def published(path, averaged=True):
-    """Load a published GALD-SE checkpoint.
+    """Load a published GALD-SE checkpoint, see ``converted``."""
+    enhancer, _ = converted(path, averaged)
+    return enhancer
+
+
+def converted(path, averaged=True):
+    """Load a published GALD-SE checkpoint with the YAML that builds it.
 
     Arguments
     ---------
@@ -190,13 +189,17 @@ def published(path, averaged=True):
     enhancer : Enhancer
         In evaluation mode, with ``system`` and ``spec`` as the file's
         ``hyper_parameters`` say. ValueError if the file does not fit.
+    yaml : str
+        Its HyperPyYAML.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     needed = ["state_dict", "hyper_parameters"] + ["ema"] * averaged
     _check_has(f"{path} is no published GALD-SE checkpoint", needed, checkpoint)
     hyper = checkpoint["hyper_parameters"]
     _check_has(f"{path} lacks a hyper_parameter", HYPER_PARAMETERS, hyper)
-    system, spec = _build(hyper)
+    yaml = _yaml(hyper)
+    parts = load_hyperpyyaml(yaml)
+    system = parts["system"]
     names = _names(system)
     state = checkpoint["state_dict"]
     _check_fit(path, names, state)
@@ -212,7 +215,7 @@ def published(path, averaged=True):
             for name, our_name in names.items()
         }
     )
-    return Enhancer(system, spec).eval()
+    return Enhancer(system, parts["spec"]).eval(), yaml
 
 
 def _check_has(problem, needed, found):

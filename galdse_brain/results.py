@@ -30,6 +30,18 @@ class Results:
         self.metrics = metrics
         self.rows = []
 
+    @classmethod
+    def read_csv(cls, path):
+        """The scores that ``write_csv`` wrote."""
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            results = cls(dict.fromkeys(reader.fieldnames[2:]))
+            results.rows = [
+                {**row, **{name: float(row[name]) for name in results.metrics}}
+                for row in reader
+            ]
+        return results
+
     def add(self, utterance, signal, estimate, clean):
         """Score one signal of one utterance, waveforms (N,)."""
         estimate, clean = estimate.cpu(), clean.cpu()

@@ -4,17 +4,43 @@ Authors
  * The galdse developers
 """
 
+import json
 from io import StringIO
 from pathlib import Path
 
-import ruamel.yaml
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAML
 from speechbrain.utils.checkpoints import Checkpointer
 
 from galdse_brain.enhancer import Enhancer
 
 PREFIX = "module."  # AveragedModel calls what it averages so.
+PARTS = "sample_rate", "spec", "system"
+
+
+def best_checkpoint(run_folder):
+    """The checkpoint that the run's ``selection_metric`` chooses.
+
+    Arguments
+    ---------
+    run_folder : str or pathlib.Path
+        The ``output_folder`` of a training.
+
+    Returns
+    -------
+    checkpoint : speechbrain.utils.checkpoints.Checkpoint
+        With ``meta`` and ``paramfiles``. FileNotFoundError if there is no such
+        run or no checkpoint with that metric.
+    """
+    key = settings(run_folder)["selection_metric"]
+    folder = Path(run_folder) / "save"
+    checkpoint = folder.is_dir() and Checkpointer(folder).find_checkpoint(
+        max_key=key
+    )
+    if not checkpoint:
+        raise FileNotFoundError(f"no checkpoint with {key!r} in {folder}")
+    return checkpoint
 
 
 def best_weights(run_folder):
@@ -23,23 +49,17 @@ def best_weights(run_folder):
     Arguments
     ---------
     run_folder : str or pathlib.Path
-        The ``output_folder`` of a training. Its ``selection_metric`` chooses.
+        The ``output_folder`` of a training.
 
     Returns
     -------
     state : dict
-        For ``load_state_dict`` of the system. FileNotFoundError if there is
-        no such run or no checkpoint with that metric.
+        For ``load_state_dict`` of the system.
     """
-    hparams = _hparams(run_folder)
-    folder, key = Path(run_folder) / "save", hparams["selection_metric"]
-    checkpoint = folder.is_dir() and Checkpointer(folder).find_checkpoint(
-        max_key=key
-    )
-    if not checkpoint:
-        raise FileNotFoundError(f"no checkpoint with {key!r} in {folder}")
     state = torch.load(
-        checkpoint.paramfiles["ema"], map_location="cpu", weights_only=True
+        best_checkpoint(run_folder).paramfiles["ema"],
+        map_location="cpu",
+        weights_only=True,
     )
     return {
         name.removeprefix(PREFIX): tensor
@@ -64,17 +84,29 @@ def start_from(system, run_folder):
 
 def load_enhancer(run_folder):
     """The trained Enhancer of a run, in evaluation mode, on the CPU."""
-    stream = StringIO()
-    ruamel.yaml.YAML().dump(_hparams(run_folder)["enhancer"], stream)
-    stream.seek(0)
-    parts = load_hyperpyyaml(stream)
+    parts = load_hyperpyyaml(enhancer_yaml(run_folder))
     start_from(parts["system"], run_folder)
     return Enhancer(parts["system"], parts["spec"]).eval()
 
 
-def _hparams(run_folder):
+def enhancer_yaml(run_folder):
+    """HyperPyYAML text that builds a run's enhancer, all values filled in."""
+    enhancer, stream = settings(run_folder)["enhancer"], StringIO()
+    parts = {name: enhancer[name] for name in PARTS}
+    YAML().dump(parts, stream)
+    return stream.getvalue()
+
+
+def settings(run_folder):
     """The resolved YAML of a run, nothing built."""
     path = Path(run_folder) / "hyperparams.yaml"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {run_folder} is no run")
-    return ruamel.yaml.YAML().load(path)
+    return YAML().load(path)
+
+
+def pairs(run_folder, split):
+    """Id to paths of the pairs of a split, as the run saw them."""
+    found = settings(run_folder)
+    text = Path(found["annotations"][split]).read_text(encoding="utf-8")
+    return json.loads(text.replace("{data_root}", str(found["data_folder"])))

@@ -1,0 +1,204 @@
+"""Audio files and waveforms as streams of blocks (C, n), at any rate.
+
+Authors
+ * The galdse developers
+"""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+import torch
+
+FORMATS = sorted(set(soundfile.available_formats()) - {"RAW"})  # headerless
+ALIASES = {"OPUS": "OGG", "OGA": "OGG", "AIF": "AIFF"}
+SUFFIXES = {f".{name.lower()}" for name in (*FORMATS, *ALIASES)}
+BLOCK = 160000  # samples that are read at once
+RATES = 8000, 96000  # Hz
+MAX_CHANNELS = 8
+
+
+class Waveform(NamedTuple):
+    """Samples in memory: a name for messages, (C, N), the rate in Hz."""
+
+    name: str
+    samples: torch.Tensor
+    sample_rate: int
+
+    @property
+    def num_samples(self):
+        """Samples of each channel."""
+        return self.samples.shape[-1]
+
+    def blocks(self):
+        """Consecutive blocks (C, n), all of them finite."""
+        _check(self.name, self.sample_rate, *self.samples.shape)
+        yield from _finite(self.name, self.samples.split(BLOCK, dim=-1))
+
+
+def floats(wav):
+    """float32 samples; int16 and int32 are divided by their full scale.
+
+    Example
+    -------
+    >>> floats(torch.tensor([-32768, 16384], dtype=torch.int16))
+    tensor([-1.0000,  0.5000])
+    """
+    if wav.is_floating_point():
+        return wav.float()
+    if wav.dtype not in (torch.int16, torch.int32):
+        raise ValueError(
+            f"samples must be floats, int16 or int32, got {wav.dtype}"
+        )
+    return (wav.double() / -torch.iinfo(wav.dtype).min).float()
+
+
+class Recording:
+    """An audio file that libsndfile reads, as a stream.
+
+    Arguments
+    ---------
+    path : str, pathlib.Path or file object
+        FileNotFoundError, IsADirectoryError or ValueError, with its name, if
+        it is no audio file.
+    name : str, optional
+        For messages, by default the path.
+    """
+
+    def __init__(self, path, name=None):
+        self.path, self.name = path, name or str(path)
+        if name is None and not Path(path).is_file():
+            wrong = IsADirectoryError if Path(path).is_dir() else None
+            raise (wrong or FileNotFoundError)(f"{path} is no file")
+        with self._opened() as file:
+            self.sample_rate, self.num_samples = file.samplerate, file.frames
+            self.channels, self.subtype = file.channels, file.subtype
+            self.format = file.format
+
+    @contextmanager
+    def _opened(self):
+        try:
+            with soundfile.SoundFile(_opened_anew(self.path)) as file:
+                yield file
+        except (soundfile.LibsndfileError, TypeError) as error:
+            raise ValueError(
+                f"{self.name} is no audio file that can be read: {error}"
+            ) from error
+
+    def blocks(self):
+        """Consecutive blocks (C, n), all of them finite."""
+        _check(self.name, self.sample_rate, self.channels, self.num_samples)
+        yield from _finite(self.name, self._read())
+
+    def _read(self):
+        found = 0
+        with self._opened() as file:
+            for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
+                found += len(block)
+                yield torch.from_numpy(block.T.copy())
+        if found != self.num_samples:
+            raise ValueError(
+                f"{self.name} ends after {found} of {self.num_samples} samples"
+            )
+
+
+def _opened_anew(path):
+    """A path as it is, a file object from its start."""
+    if hasattr(path, "seek"):
+        path.seek(0)
+        return path
+    return str(path)
+
+
+def _check(name, sample_rate, channels, num_samples):
+    if num_samples == 0:
+        raise ValueError(f"{name} has 0 samples, at least one is needed")
+    if not RATES[0] <= sample_rate <= RATES[1]:
+        raise ValueError(
+            f"{name} has {sample_rate} Hz, {RATES[0]} to {RATES[1]} can be used"
+        )
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise ValueError(
+            f"{name} has {channels} channels, 1 to {MAX_CHANNELS} can be used"
+        )
+
+
+def check_finite(name, block, start=0):
+    """ValueError names the first NaN or infinity in a block (C, n)."""
+    bad = (~block.isfinite()).nonzero()
+    if len(bad):
+        channel, sample = bad[bad[:, 1].argmin()].tolist()
+        raise ValueError(
+            f"{name}: sample {start + sample} of channel {channel} is "
+            f"{block[channel, sample].item()}, all must be finite"
+        )
+
+
+def _finite(name, blocks):
+    start = 0
+    for block in blocks:
+        check_finite(name, block, start)
+        start += block.shape[-1]
+        yield block
+
+
+def file_format(path):
+    """What libsndfile calls the format of a name, ``WAV`` for ``a.wav``.
+
+    ValueError names the formats that can be written.
+    """
+    suffix = Path(path).suffix.removeprefix(".").upper()
+    found = ALIASES.get(suffix, suffix)
+    if found not in FORMATS:
+        raise ValueError(
+            f"{path}: {suffix or 'no suffix'} is none of the formats that can "
+            f"be written: {', '.join(FORMATS)}"
+        )
+    return found
+
+
+@contextmanager
+def written(path, sample_rate, channels, subtype=None):
+    """An audio file to write blocks to; all of it appears, or nothing.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        Its suffix chooses the format. Folders are made.
+    sample_rate, channels : int
+        Of the file.
+    subtype : str, optional
+        Encoding, such as ``PCM_24``, if the format knows it.
+
+    Yields
+    ------
+    write : callable
+        Takes blocks (C, n); what exceeds full scale is clipped by integer
+        encodings.
+    """
+    path = Path(path)
+    kind = file_format(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(half, "wb+") as target:
+            with opened_to_write(
+                target, sample_rate, channels, kind, subtype
+            ) as write:
+                yield write
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+@contextmanager
+def opened_to_write(target, sample_rate, channels, kind, subtype):
+    """As ``written``, into a file object."""
+    if subtype not in soundfile.available_subtypes(kind):
+        subtype = None
+    with soundfile.SoundFile(
+        target, "w", sample_rate, channels, subtype, format=kind
+    ) as file:
+        yield lambda block: file.write(block.T.numpy())

@@ -1,0 +1,140 @@
+"""The model card of an exported folder.
+
+Authors
+ * The galdse developers
+"""
+
+TEMPLATE = """\
+---
+language: en
+license: apache-2.0
+tags:
+- audio-to-audio
+- Speech Enhancement
+- speechbrain
+- PyTorch
+- galdse
+{metrics_tag}---
+
+# Speech enhancement with {system}
+
+{parameters:,} parameters; network calls per enhancement: {calls}. The model
+works on 16 kHz. Files of 8 to 96 kHz with up to eight channels come back at
+their own rate, each channel enhanced by itself, without what lies above 8 kHz.
+
+## Use
+
+With galdse installed, in this folder:
+
+```bash
+galdse enhance --model . example.wav -o enhanced.wav
+```
+
+```python
+from galdse_brain.inference import GALDSEEnhancement
+
+model = GALDSEEnhancement.from_hparams(source=".")  # or its name on the hub
+model.enhance_file("example.wav", "enhanced.wav")
+```
+
+SpeechBrain's own classes load it as well:
+
+```python
+from speechbrain.inference.enhancement import WaveformEnhancement
+
+model = WaveformEnhancement.from_hparams(source=".")
+enhanced = model.enhance_file("example.wav", "enhanced_16k.wav")
+```
+
+Loading runs what `hyperparams.yaml` names: load only what you trust. The
+weights are plain tensors.
+
+## Training
+
+{training}
+
+## Scores
+
+{scores}
+
+## Licence
+
+The code is Apache-2.0. The weights come under the terms of the data that they
+were trained on; `example.wav` belongs to its source.
+
+Made with galdse {version} and [SpeechBrain](https://speechbrain.github.io).
+"""
+
+
+def card(about):
+    """Markdown for the content of ``config.json``.
+
+    Arguments
+    ---------
+    about : dict
+        ``system``, ``parameters``, ``network_calls`` and ``galdse_version``;
+        from a training also ``data``, ``training_pairs``, ``epoch``,
+        ``selection_metric``, ``loss_weights``; after its test ``scores`` and
+        ``test_pairs``.
+
+    Returns
+    -------
+    text : str
+    """
+    tag = "".join(f"- {name}\n" for name in _metrics(about))
+    calls = about["network_calls"].items()
+    return TEMPLATE.format(
+        metrics_tag=f"metrics:\n{tag}" if tag else "",
+        system=about["system"],
+        parameters=about["parameters"],
+        calls=", ".join(f"{n} × `{name}`" for name, n in calls),
+        training=_training(about),
+        scores=_scores(about),
+        version=about["galdse_version"],
+    )
+
+
+def _metrics(about):
+    for cells in about.get("scores", {}).values():
+        return list(cells)
+    return []
+
+
+def _training(about):
+    if "training_pairs" not in about:
+        return f"Not known: converted from `{about['converted_from']}`."
+    losses = ", ".join(
+        f"{name} ({weight:g})" for name, weight in about["loss_weights"].items()
+    )
+    return (
+        f"{about['training_pairs']} pairs of noisy and clean speech in "
+        f"`{about['data']}`. Losses and their weights: {losses}. The averaged "
+        f"weights of epoch {about['epoch']} had the best "
+        f"{about['selection_metric']} on the validation set."
+    )
+
+
+def _scores(about):
+    if not _metrics(about):
+        return "Not measured."
+    lines = [
+        f"Mean ± standard deviation over {about['test_pairs']} test pairs, "
+        "whole utterances:",
+        "",
+        "| | " + " | ".join(_metrics(about)) + " |",
+        "|---" * (len(_metrics(about)) + 1) + "|",
+    ]
+    for signal, cells in about["scores"].items():
+        numbers = " | ".join(
+            f"{cell['mean']:.3f} ± {cell['std']:.3f}"
+            + (f" ({cell['failures']} failed)" if cell["failures"] else "")
+            for cell in cells.values()
+        )
+        lines.append(f"| {signal} | {numbers} |")
+    trained_on = set(about["loss_weights"]) & set(_metrics(about))
+    if trained_on:
+        lines += [
+            "",
+            f"Part of the training loss: {', '.join(sorted(trained_on))}.",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+"""The command ``galdse``.
+
+Authors
+ * The galdse developers
+"""
+
+import argparse
+import sys
+import time
+from io import BytesIO
+from itertools import takewhile
+from pathlib import Path
+
+import torch
+from speechbrain.utils.fetching import fetch
+
+from galdse_brain.audio import Recording, opened_to_write
+from galdse_brain.export import export_published, export_run, publish
+from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.jobs import planned, run_jobs, saved, summary
+from galdse_brain.manifests import (
+    manifest_jobs,
+    read_manifest,
+    write_manifest,
+)
+from galdse_brain.streams import first
+
+STANDARD = Path("-")
+
+
+def main(argv=None):
+    """Run a command; the exit code is 1 if anything failed."""
+    args = parser().parse_args(argv)
+    try:
+        sys.exit(args.command(args))
+    except (OSError, ValueError, ImportError) as error:
+        print(f"galdse: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("galdse: interrupted; no half file is left", file=sys.stderr)
+        sys.exit(130)
+
+
+def parser():
+    """The arguments of all commands."""
+    top = argparse.ArgumentParser(prog="galdse", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_enhance, _export, _convert, _publish, _info):
+        add(commands)
+    return top
+
+
+def _new(commands, name, run):
+    command = commands.add_parser(
+        name, help=run.__doc__.splitlines()[0], description=run.__doc__
+    )
+    command.set_defaults(command=run)
+    return command
+
+
+def _enhance(commands):
+    add = _new(commands, "enhance", enhance).add_argument
+    add("inputs", nargs="*", metavar="IN", help="file, folder, 'glob' or -")
+    add("-o", "--output", required=True, metavar="OUT")
+    add("--model", required=True, help="exported folder or name on the hub")
+    add("--manifest", help="SpeechBrain's JSON with noisy_wav instead of IN")
+    add("--data-root", default="", help="for {data_root} in the manifest")
+    add("--device", default="cpu", help="such as cuda or cuda:1")
+    add("--precision", default="fp32", choices=["fp32", "bf16"])
+    add("--steps", type=int, help="calls of the network, fewer are faster")
+    add("--seed", type=int, default=0, help="of the noise")
+    add("--mix", type=float, default=0.0, help="share of noisy speech, 0 to 1")
+    add("--chunk-seconds", type=float, help="length of the pieces")
+    add("--batch-size", type=int, help="pieces at once")
+    add("--overwrite", action="store_true", help="enhance again what is there")
+    add("--plot", action="store_true", help="a picture beside every file")
+
+
+def enhance(args):
+    """Enhance files, folders, or standard input (wav) to standard output.
+
+    Files keep their rate, channels, length and names. What is there already
+    is not enhanced again, so that an interrupted run can be continued.
+    """
+    options = {"num_steps": args.steps, "seed": args.seed, "mix": args.mix}
+    output, entries = Path(args.output), {}
+    if args.manifest:
+        entries = read_manifest(args.manifest, args.data_root)
+        jobs = manifest_jobs(entries, output)
+    elif STANDARD in map(Path, args.inputs):
+        return enhance_stream(load(args), output, options)
+    else:
+        jobs = planned(args.inputs, output)
+    model, started = load(args), time.perf_counter()
+    outcomes = run_jobs(model, jobs, args.overwrite, **options)
+    if args.manifest:
+        write_manifest(entries, output, output / Path(args.manifest).name)
+    if args.plot:
+        plot(outcomes)
+    print(summary(outcomes, started), file=sys.stderr)
+    return int(any(outcome.error for outcome in outcomes))
+
+
+def plot(outcomes):
+    """Spectrograms of the first minute, beside each file that was made."""
+    from galdse_brain.pictures import spectrograms  # needs matplotlib
+
+    for outcome in outcomes:
+        if outcome.seconds:
+            pair = {"noisy": outcome.source, "enhanced": outcome.target}
+            wavs = {name: beginning(path) for name, path in pair.items()}
+            rate = Recording(outcome.source).sample_rate
+            path = outcome.target.with_suffix(".png")
+            spectrograms(path, wavs, {}, rate)
+
+
+def beginning(path, seconds=60):
+    """First channel of the first minute of a file."""
+    recording = Recording(path)
+    wanted = seconds * recording.sample_rate
+    blocks = first(recording.blocks(), wanted)
+    wav = next(blocks)
+    return torch.cat([wav, *takewhile(lambda b: b.numel(), blocks)], dim=1)[0]
+
+
+def load(args):
+    """The model of the arguments, with its pieces."""
+    run_opts = {"device": args.device, "precision": args.precision}
+    model = GALDSEEnhancement.from_hparams(args.model, run_opts=run_opts)
+    enhancer = model.mods.enhance_model
+    changes = {}
+    if args.chunk_seconds is not None:
+        spec = enhancer.spec
+        wanted = int(args.chunk_seconds * model.hparams.sample_rate)
+        hops = spec.num_frames(max(wanted, 1)) - 1
+        changes["num_samples"] = hops * spec.hop_length
+        changes["overlap"] = hops // 8 * spec.hop_length
+    if args.batch_size is not None:
+        changes["at_once"] = args.batch_size
+    enhancer.pieces = enhancer.pieces._replace(**changes).checked()
+    return model
+
+
+def enhance_stream(model, output, options):
+    """Standard input to a file or to standard output, as wav."""
+    source = Recording(BytesIO(sys.stdin.buffer.read()), "standard input")
+    blocks = model.enhance_blocks(source, **options)
+    if output != STANDARD:
+        for _ in saved(blocks, source, output):
+            pass
+        return 0
+    target = BytesIO()
+    with opened_to_write(
+        target, source.sample_rate, source.channels, "WAV", source.subtype
+    ) as write:
+        for block in blocks:
+            write(block)
+    sys.stdout.buffer.write(target.getvalue())
+    return 0
+
+
+def _export(commands):
+    add = _new(commands, "export", export).add_argument
+    add("run_folder", metavar="RUN_FOLDER", help="output_folder of a training")
+    add("output", metavar="OUT", help="folder to make")
+    add("--example", metavar="WAV", help="noisy file to put in")
+    add("--overwrite", action="store_true", help="replace the folder")
+
+
+def export(args):
+    """Make a folder that from_hparams loads, from a trained run."""
+    print(
+        export_run(args.run_folder, args.output, args.example, args.overwrite)
+    )
+
+
+def _convert(commands):
+    add = _new(commands, "convert", convert).add_argument
+    add("checkpoint", metavar="CKPT", help="file of the authors' own code")
+    add("output", metavar="OUT", help="folder to make")
+    add("--example", metavar="WAV", required=True, help="noisy file to put in")
+    add("--raw", action="store_true", help="weights that were not averaged")
+    add("--overwrite", action="store_true", help="replace the folder")
+
+
+def convert(args):
+    """Make a folder that from_hparams loads, from a published checkpoint."""
+    print(
+        export_published(
+            args.checkpoint,
+            args.output,
+            args.example,
+            averaged=not args.raw,
+            overwrite=args.overwrite,
+        )
+    )
+
+
+def _publish(commands):
+    add = _new(commands, "publish", upload).add_argument
+    add("folder", metavar="FOLDER", help="exported folder")
+    add("--repo-id", required=True, help="such as user/galdse")
+    add("--private", action="store_true", help="only you may see it")
+
+
+def upload(args):
+    """Upload an exported folder to the Hugging Face hub."""
+    print(publish(args.folder, args.repo_id, args.private))
+
+
+def _info(commands):
+    add = _new(commands, "info", info).add_argument
+    add("model", metavar="MODEL", help="exported folder or name on the hub")
+
+
+def info(args):
+    """Say what a model is: parameters, steps, training, scores."""
+    print(fetch("config.json", args.model).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

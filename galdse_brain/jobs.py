@@ -1,0 +1,178 @@
+"""Many files: what is enhanced to what, and what became of it.
+
+Authors
+ * The galdse developers
+"""
+
+import glob
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+from tqdm import tqdm
+
+from galdse_brain.audio import SUFFIXES, Recording, file_format, written
+
+
+class Outcome(NamedTuple):
+    """What became of a file: its seconds, the error, or that it was there."""
+
+    source: Path
+    target: Path
+    seconds: float = 0.0
+    error: str = ""
+    skipped: bool = False
+
+
+def planned(inputs, output):
+    """Pairs of source and target.
+
+    Arguments
+    ---------
+    inputs : list of str or pathlib.Path
+        Files, folders (all audio files below them) and globs.
+    output : str or pathlib.Path
+        A folder; for a single file also a file, if it has a suffix.
+
+    Returns
+    -------
+    jobs : list of (pathlib.Path, pathlib.Path)
+        FileNotFoundError for an input that is not there, ValueError if two
+        inputs would have one output.
+    """
+    output, jobs = Path(output), []
+    for given in map(Path, inputs):
+        found = [given] if given.exists() else sorted(_matches(given))
+        for path in found:
+            below = sorted(_audio_files(path)) if path.is_dir() else [path]
+            base = path if path.is_dir() else path.parent
+            jobs += [(one, output / one.relative_to(base)) for one in below]
+    one_file = len(jobs) == 1 and not any(Path(i).is_dir() for i in inputs)
+    if one_file and output.suffix and not output.is_dir():
+        jobs = [(jobs[0][0], output)]
+    owners = {}
+    for source, target in jobs:
+        other = owners.setdefault(target, source)
+        if other != source:
+            raise ValueError(f"{other} and {source} would both become {target}")
+    return [(source, target) for target, source in owners.items()]
+
+
+def _matches(pattern):
+    found = [Path(name) for name in glob.glob(str(pattern), recursive=True)]
+    if not found:
+        raise FileNotFoundError(f"{pattern} is no file, folder or pattern")
+    return found
+
+
+def _audio_files(folder):
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no audio file")
+    return found
+
+
+def saved(blocks, source, path):
+    """Hand blocks on while they are written; with the last, the file is there.
+
+    Arguments
+    ---------
+    blocks : iterable of torch.Tensor
+        Blocks (C, n) at the rate of ``source``.
+    source : Recording
+        Whose rate, channels and encoding the file gets.
+    path : str or pathlib.Path
+        Its suffix chooses the format.
+
+    Yields
+    ------
+    block : torch.Tensor
+        The same blocks.
+    """
+    same = file_format(path) == source.format
+    subtype = source.subtype if same else None
+    with written(path, source.sample_rate, source.channels, subtype) as write:
+        for block in blocks:
+            write(block)
+            yield block
+
+
+def run_jobs(model, jobs, overwrite=False, progress=True, **options):
+    """Enhance files one after the other; a failure does not stop the rest.
+
+    Arguments
+    ---------
+    model : GALDSEEnhancement
+        The enhancer.
+    jobs : list of (pathlib.Path, pathlib.Path)
+        Sources and targets, see ``planned``.
+    overwrite : bool
+        Enhance again what is there already.
+    progress : bool
+        Show a bar of the seconds of audio.
+    **options
+        For ``enhance_blocks``.
+
+    Returns
+    -------
+    outcomes : list of Outcome
+        One for each job.
+    """
+    total = sum(_seconds(source) for source, _ in jobs)
+    bar = tqdm(total=round(total, 1), unit="s", disable=not progress)
+    outcomes = []
+    with bar:
+        for source, target in jobs:
+            bar.set_postfix_str(source.name)
+            if target.exists() and not overwrite:
+                bar.update(_seconds(source))
+                outcomes.append(Outcome(source, target, skipped=True))
+                continue
+            try:
+                recording = Recording(source)
+                blocks = model.enhance_blocks(recording, **options)
+                for block in saved(blocks, recording, target):
+                    bar.update(block.shape[-1] / recording.sample_rate)
+            except (OSError, ValueError, RuntimeError) as error:
+                outcomes.append(Outcome(source, target, error=str(error)))
+            else:
+                seconds = recording.num_samples / recording.sample_rate
+                outcomes.append(Outcome(source, target, seconds))
+    return outcomes
+
+
+def _seconds(source):
+    try:
+        return soundfile.info(str(source)).duration
+    except (OSError, RuntimeError):
+        return 0.0
+
+
+def summary(outcomes, started):
+    """Lines for people: failures, files, seconds of audio, speed.
+
+    Arguments
+    ---------
+    outcomes : list of Outcome
+        See ``run_jobs``.
+    started : float
+        ``time.perf_counter()`` before the first file.
+
+    Returns
+    -------
+    text : str
+    """
+    elapsed = time.perf_counter() - started
+    failed = [outcome for outcome in outcomes if outcome.error]
+    skipped = sum(outcome.skipped for outcome in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    lines = [f"failed: {one.source}: {one.error}" for one in failed]
+    done = len(outcomes) - len(failed) - skipped
+    line = f"{done} enhanced, {skipped} there already, {len(failed)} failed"
+    if seconds:
+        line += (
+            f"; {seconds:.1f} s of audio in {elapsed:.1f} s, real-time "
+            f"factor {elapsed / seconds:.2f}"
+        )
+    return "\n".join([*lines, line])
