@@ -71,10 +71,10 @@ def best_weights(run_folder):
 def start_from(system, run_folder):
     """Give a system the averaged weights of a trained run, to fine-tune.
 
-    ValueError if the run is of another
-    system: equal networks may mean different things.
+    ValueError if the run is of another system: equal networks may mean
+    different things.
     """
-    found = _hparams(run_folder)["enhancer"]["system"].tag.value
+    found = settings(run_folder)["enhancer"]["system"].tag.value
     kind = type(system)
     expected = f"!new:{kind.__module__}.{kind.__qualname__}"
     if found != expected:

@@ -1,4 +1,4 @@
-"""Every member trains, reloads and enhances through the same code."""
+"""Every member trains, exports, reloads and enhances through the same code."""
 
 import math
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 import torch
 from recipe_runs import RECIPE, log_lines, train, write_corpus
 
-from galdse_brain.runs import best_weights, load_enhancer, start_from
+from galdse_brain.export import export_run
+from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.runs import best_weights, start_from
 
 SMALL, GUIDED = "channels: 8", "channels: 8, hidden_size: 4"
 STEPS = f"{SMALL}, num_steps: 2"
@@ -70,7 +72,9 @@ def trained(corpus, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_member_trains_tests_reloads_and_enhances(name, trained):
+def test_a_member_trains_tests_exports_reloads_and_enhances(
+    name, trained, tmp_path
+):
     run, variables = trained(name)
     brain = variables["brain"]
     assert brain.train_stats.keys() == {"loss", *MEMBERS[name][2]}
@@ -82,8 +86,9 @@ def test_a_member_trains_tests_reloads_and_enhances(name, trained):
     assert {row.split(",")[1] for row in rows[1:]} == signals
     noisy = variables["datasets"]["test"][0]["noisy_sig"][None]
     with torch.no_grad():
-        wavs, _ = load_enhancer(run)(noisy, seed=brain.hparams.seed)
         expected = brain.enhance("enhanced", noisy, None)
+    model = GALDSEEnhancement.from_hparams(export_run(run, tmp_path / "out"))
+    wavs = model.enhance_batch(noisy, seed=brain.hparams.seed)
     torch.testing.assert_close(wavs, expected, atol=1e-6, rtol=0)
     assert wavs.isfinite().all() and wavs.shape == noisy.shape
 
