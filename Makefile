@@ -18,10 +18,12 @@ demo: $(INSTALLED) demo/corpus
 	$(BIN)/python $(RECIPE)/train.py $(RECIPE)/hparams/galdse_mini.yaml \
 		--data_folder demo/corpus --output_folder demo/run \
 		--number_of_steps 400
-	$(BIN)/python tools/enhance.py demo/run $(NOISY) demo/enhanced.wav
+	$(BIN)/galdse enhance --model demo/run/exported --overwrite --plot \
+		$(NOISY) -o demo/enhanced.wav
 	@echo "noisy:    $(NOISY)"
 	@echo "enhanced: demo/enhanced.wav, and all test files in demo/run/enhanced"
-	@echo "pictures: $$(echo demo/run/pictures/*.png)"
+	@echo "pictures: demo/enhanced.png $$(echo demo/run/pictures/*.png)"
+	@echo "model:    demo/run/exported"
 	@echo "table:    above, and for each utterance in demo/run/results.csv"
 
 demo/corpus: | $(INSTALLED)
