@@ -149,15 +149,8 @@ def probability_flow(
     On the path's grid and not with steps that adapt themselves, which would
     make an item depend on its batch.
 
-    Arguments
-    ---------
-    path, estimate, y, num_steps, randn_like
-        See ``walk``; the path needs an ``sde``.
-
-    Returns
-    -------
-    x_0 : torch.Tensor
-        Shape (B, 2, F, T), after ``2 num_steps - 1`` calls.
+    Arguments and result as of ``walk``, but the path needs an ``sde``, and
+    there are ``2 num_steps - 1`` calls.
     """
 
     def slope(x, t):
@@ -182,17 +175,8 @@ def through_last_call(
 ):
     """A sampler whose gradient flows through the calls at the last time alone.
 
-    Arguments
-    ---------
-    path, estimate, y, num_steps, randn_like
-        See ``walk``.
-    sampler : callable
-        The sampler, of the same arguments.
-
-    Returns
-    -------
-    x_0 : torch.Tensor
-        What ``sampler`` returns, shape (B, 2, F, T).
+    ``sampler`` is any of this file; the other arguments and what is returned
+    are those of ``walk``.
     """
     last = path.times(num_steps)[-2]
 

@@ -31,7 +31,7 @@ class BBED(LinearSDE):
     ---------
     k, theta : float
         Growth and scale of the diffusion, of a complex normal.
-    num_steps, min_time, start_time
+    num_steps, start_time
         See ``LinearSDE``. At t = 1 itself the rate is infinite.
 
     Example
@@ -42,8 +42,8 @@ class BBED(LinearSDE):
     0.49168...
     """
 
-    def __init__(self, k, theta, num_steps=30, min_time=0.03, start_time=0.999):
-        super().__init__(num_steps, min_time, start_time)
+    def __init__(self, k, theta, num_steps=30, start_time=0.999):
+        super().__init__(num_steps, start_time)
         if not (1 < k < 5 and theta > 0):
             raise ValueError(
                 "k must lie between 1 and 5 and theta be positive, got "

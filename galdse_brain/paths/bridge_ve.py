@@ -22,8 +22,8 @@ class BridgeVE(LinearSDE):
     ---------
     k, c : float
         Growth and scale of the diffusion, of a complex normal.
-    num_steps, min_time
-        See ``LinearSDE``.
+    num_steps : int
+        Steps of the sampling grid.
 
     Example
     -------
@@ -33,8 +33,8 @@ class BridgeVE(LinearSDE):
     (tensor([0.2778, 1.0000]), tensor([0.3478, 0.0000]))
     """
 
-    def __init__(self, k, c, num_steps=50, min_time=0.03):
-        super().__init__(num_steps, min_time)
+    def __init__(self, k, c, num_steps=50):
+        super().__init__(num_steps)
         if not (k > 1 and c > 0):
             raise ValueError(
                 f"k must exceed 1 and c be positive, got {k} and {c}"
@@ -45,9 +45,8 @@ class BridgeVE(LinearSDE):
 
     def decay(self, t):
         """Weight of the clean end, ``1 - eta``, exactly 0 at t = 1."""
-        one = torch.ones_like(t)
-        v = self.growth
-        return 1 - torch.expm1(v * t) / torch.expm1(v * one)
+        whole = torch.full_like(t, self.growth)
+        return 1 - torch.expm1(whole * t) / torch.expm1(whole)
 
     def rate(self, t):
         """``g^2 / (sigma^2(1) - sigma^2(t))``, infinite at t = 1."""

@@ -21,23 +21,19 @@ class LinearSDE(Path):
     ---------
     num_steps : int
         Steps of the sampling grid, at least 1.
-    min_time : float
-        Shortest training time, where the score is still finite.
     start_time : float
-        Longest training time, where sampling starts.
+        Where sampling starts, the longest of the training times.
     """
 
-    def __init__(self, num_steps, min_time=0.03, start_time=1.0):
+    min_time = 0.03  # The shortest; the score becomes infinite towards 0.
+
+    def __init__(self, num_steps, start_time=1.0):
         super().__init__()
-        if num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
-        if not 0 < min_time < start_time <= 1:
+        if not self.min_time < start_time <= 1:
             raise ValueError(
-                "times must obey 0 < min_time < start_time <= 1, got "
-                f"min_time {min_time} and start_time {start_time}"
+                f"start_time must lie in ({self.min_time}, 1], got {start_time}"
             )
-        self.num_steps = num_steps
-        self.min_time = min_time
+        self.num_steps = self.checked(num_steps)
         start = torch.tensor([start_time])
         self.register_buffer("start", start, persistent=False)
 

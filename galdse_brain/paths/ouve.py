@@ -24,8 +24,8 @@ class OUVE(LinearSDE):
         Rate of the drift.
     sigma_min, sigma_max : float
         Noise at both ends, of a complex normal.
-    num_steps, min_time, start_time
-        See ``LinearSDE``.
+    num_steps : int
+        Steps of the sampling grid.
 
     Example
     -------
@@ -36,16 +36,8 @@ class OUVE(LinearSDE):
     0.38898...
     """
 
-    def __init__(
-        self,
-        theta,
-        sigma_min,
-        sigma_max,
-        num_steps=30,
-        min_time=0.03,
-        start_time=1.0,
-    ):
-        super().__init__(num_steps, min_time, start_time)
+    def __init__(self, theta, sigma_min, sigma_max, num_steps=30):
+        super().__init__(num_steps)
         if not (theta > 0 and 0 < sigma_min < sigma_max):
             raise ValueError(
                 "theta must be positive and 0 < sigma_min < sigma_max, got "

@@ -7,8 +7,6 @@ Authors
 import torch
 from torch import nn
 
-from galdse_brain.systems.parts import check_parts
-
 
 class DataPrediction(nn.Module):
     """The network gives the clean spectrogram itself.
@@ -32,28 +30,15 @@ class DataPrediction(nn.Module):
         self.path = path
         self.net = net
         self.sampler = sampler
-        check_parts(self)
+        self._check()
 
     def forward(
         self, x_0, y, objective, randn_like=torch.randn_like, cond=None
     ):
-        """One training pass.
+        """Losses {name: scalar} of one pass, spectrograms (B, 2, F, T).
 
-        Arguments
-        ---------
-        x_0, y : torch.Tensor
-            Clean spectrogram and the end of the path, shape (B, 2, F, T).
-        objective : callable
-            (estimate, clean) -> {name: scalar}.
-        randn_like : callable
-            Source of noise.
-        cond : torch.Tensor, optional
-            What the network is shown beside the state; by default y.
-
-        Returns
-        -------
-        losses : dict
-            The names of ``errors`` and of the objective, each a scalar.
+        ``cond`` is what the network is shown beside the state, by default y;
+        the names are those of ``errors`` and of the objective.
         """
         cond = y if cond is None else cond
         t, eps = self.path.sample_time(y), randn_like(y)
@@ -83,3 +68,26 @@ class DataPrediction(nn.Module):
         return self.sampler(
             self.path, estimate, y, num_steps=num_steps, randn_like=randn_like
         )
+
+    def _check(self):
+        """Walk over a single bin, as if the network gave zeros."""
+        sampler = getattr(self.sampler, "func", self.sampler)
+        parts = type(self).__name__, sampler.__name__, type(self.path).__name__
+        refusal = "{}, {} and {} cannot go together: ".format(*parts)
+        times, y = self.path.times(), torch.ones(1, 2, 1, 1)
+        if times[-1] != 0:
+            raise ValueError(
+                f"{refusal}the times must fall to 0, got {times.tolist()}"
+            )
+
+        def estimate(x_t, t):
+            return self.clean(x_t, torch.zeros_like(x_t), y, t)
+
+        try:
+            x_0 = self.sampler(
+                self.path, estimate, y, randn_like=torch.ones_like
+            )
+        except NotImplementedError as error:
+            raise ValueError(f"{refusal}{error}") from error
+        if not x_0.isfinite().all():
+            raise ValueError(f"{refusal}not all values on the way are finite")

@@ -36,15 +36,7 @@ class LogMel(nn.Module):
 
 
 class OfWaveform(nn.Module):
-    """Features of the waveform, such as those of a self-supervised model.
-
-    Arguments
-    ---------
-    spec : SpecTransform
-        Turns spectrograms into waveforms.
-    model : callable
-        Waveforms (B, N) -> features (B, ...).
-    """
+    """Features of a model of waveforms, such as a self-supervised one."""
 
     def __init__(self, spec, model):
         super().__init__()
@@ -95,18 +87,7 @@ class Ensemble(nn.Module):
         return draws[best, torch.arange(len(y), device=y.device)]
 
     def distances(self, draws):
-        """Sum of a draw's distances to the others, by mean absolute error.
-
-        Arguments
-        ---------
-        draws : torch.Tensor
-            Shape (K, B, 2, F, T).
-
-        Returns
-        -------
-        distances : torch.Tensor
-            Shape (K, B), 0 where all draws are equal.
-        """
+        """Sum of mean absolute errors to other draws, (K, ...) to (K, B)."""
         features = torch.stack([self.features(draw) for draw in draws])
         points = features.flatten(2).transpose(0, 1)  # (B, K, D)
         apart = torch.cdist(points, points, p=1) / points.shape[-1]
