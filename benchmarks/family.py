@@ -4,9 +4,9 @@
 > python benchmarks/family.py --data_folder CORPUS --output_folder OUT
       [--minutes 20] [--threads 2] [--only bridge_mini predictive_mini]
 
-Each experiment trains for as many steps as fit into the minutes at the
-median speed of a few timed before; validation and test come on top. Members that
-start from the run of another have its minutes besides their own. A run whose
+Each experiment trains for as many steps as fit into the minutes at the median
+speed of a few timed before; validation and test come on top. Members that start
+from the run of another have its minutes besides their own. A run whose
 results.csv is there is not trained again. Prints the markdown table: scores
 of the test, parameters, calls of a network (the guidance's left out) for one
 enhancement, multiplications and additions per second of speech, real-time

@@ -8,7 +8,7 @@ from conftest import PATHS, SDES
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from galdse_brain.nets.blocks import FourierEmbedding
+from galdse_brain.nets.blocks import FourierEmbedding, StepEmbedding
 from galdse_brain.nets.guidance import GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.paths.bridge_ve import BridgeVE
@@ -404,6 +404,13 @@ def test_the_networks_of_regeneration_have_the_published_size(closed_forms):
     # The published predictor drops these layers, and the time with them.
     time_layers = 256 * 512 + 512 + 512 * 512 + 512
     assert learnt + fixed - time_layers == params["StoRM_predictor"]
+
+
+def test_a_time_scale_multiplies_times():
+    scaled, plain = StepEmbedding(8, 100), StepEmbedding(8)
+    plain.load_state_dict(scaled.state_dict())
+    t = torch.rand(5)
+    torch.testing.assert_close(scaled(t), plain(100 * t))
 
 
 def test_time_is_seen_by_both_embeddings():
