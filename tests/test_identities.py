@@ -130,6 +130,22 @@ def test_last_steps_have_the_published_factors():
         )
 
 
+def test_a_corrector_step_is_the_published_one():
+    """At t = 1 of SGMSE+: e is 0.075654, sqrt(2 e) is 0.388983."""
+    x_0, y, z = torch.randn(3, *SHAPE)
+    path, states = SDES["ouve_16k"](), []
+
+    def oracle(x_t, t):
+        states.append(x_t)
+        return x_0
+
+    predictor_corrector(path, oracle, y, num_steps=1, randn_like=lambda _: z)
+    mean, _ = path.marginal(x_0, y, torch.tensor([1.0]))
+    score = -(states[0] - mean) / 0.388983**2
+    expected = states[0] + 0.075654 * score + 0.388983 * z / 2**0.5
+    torch.testing.assert_close(states[1], expected)
+
+
 def test_one_predictor_step_is_the_arithmetic_of_crp():
     """x_0 = y + 2 s z + g^2 dt score, which is not the oracle's."""
     path = SDES["bbed_052"](start_time=0.5, num_steps=1)

@@ -173,7 +173,12 @@ def test_regeneration_goes_on_from_the_prediction():
     cond = score.net.seen[-1][2]
     assert torch.equal(cond, torch.cat([y, x_0], dim=1))
     assert torch.equal(system.predict(y), x_0)
-    assert system(x_0, y, nothing)["predictor"] == 0
+    far = torch.randn(SHAPE)
+    losses = system(far, y, nothing, randn_like=torch.zeros_like)
+    assert losses["predictor"] == mse_loss(x_0, far)
+    x_t, t, _ = score.net.seen[-1]
+    mean, _ = score.path.marginal(far, x_0, t)
+    torch.testing.assert_close(x_t, mean)
 
 
 def two_stage():
