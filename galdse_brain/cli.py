@@ -134,7 +134,7 @@ def load(args):
         wanted = int(args.chunk_seconds * model.hparams.sample_rate)
         hops = spec.num_frames(max(wanted, 1)) - 1
         changes["num_samples"] = hops * spec.hop_length
-        changes["overlap"] = hops // 8 * spec.hop_length
+        changes["overlap"] = hops // 4 * spec.hop_length
     if args.batch_size is not None:
         changes["at_once"] = args.batch_size
     enhancer.pieces = enhancer.pieces._replace(**changes).checked()
