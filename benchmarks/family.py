@@ -93,7 +93,7 @@ def steps_in(minutes, name, args):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    return int(60 * minutes / statistics.median(times))
+    return max(1, int(60 * minutes / statistics.median(times)))
 
 
 def train(name, args):
