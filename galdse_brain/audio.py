@@ -8,12 +8,15 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import soundfile
 import torch
 
 FORMATS = sorted(set(soundfile.available_formats()) - {"RAW"})  # headerless
-ALIASES = {"OPUS": "OGG", "OGA": "OGG", "AIF": "AIFF"}
+ALIASES = {"OPUS": "OGG", "OGA": "OGG", "AIF": "AIFF", "SPH": "NIST"}
+SUBTYPES = {".opus": "OPUS"}  # where a suffix says more than the format
+WAVS = {"WAV", "WAVEX", "RF64"}  # one suffix; RF64 may exceed 4 GB
 SUFFIXES = {f".{name.lower()}" for name in (*FORMATS, *ALIASES)}
 BLOCK = 160000  # samples that are read at once
 RATES = 8000, 96000  # Hz
@@ -35,7 +38,7 @@ class Waveform(NamedTuple):
     def blocks(self):
         """Consecutive blocks (C, n), all of them finite."""
         _check(self.name, self.sample_rate, *self.samples.shape)
-        yield from _finite(self.name, self.samples.split(BLOCK, dim=-1))
+        return _finite(self.name, self.samples.split(BLOCK, dim=-1))
 
 
 def floats(wav):
@@ -81,6 +84,8 @@ class Recording:
     def _opened(self):
         try:
             with soundfile.SoundFile(_opened_anew(self.path)) as file:
+                # soundfile would seek after each read: mp3 clicks there.
+                file.seekable = lambda: False
                 yield file
         except (soundfile.LibsndfileError, TypeError) as error:
             raise ValueError(
@@ -90,18 +95,21 @@ class Recording:
     def blocks(self):
         """Consecutive blocks (C, n), all of them finite."""
         _check(self.name, self.sample_rate, self.channels, self.num_samples)
-        yield from _finite(self.name, self._read())
+        return _finite(self.name, self._read())
 
     def _read(self):
         found = 0
         with self._opened() as file:
-            for block in file.blocks(BLOCK, dtype="float32", always_2d=True):
+            while found < self.num_samples:
+                wanted = min(BLOCK, self.num_samples - found)
+                block = file.read(wanted, dtype="float32", always_2d=True)
                 found += len(block)
+                if not len(block):
+                    raise ValueError(
+                        f"{self.name} ends after {found} of "
+                        f"{self.num_samples} samples"
+                    )
                 yield torch.from_numpy(block.T.copy())
-        if found != self.num_samples:
-            raise ValueError(
-                f"{self.name} ends after {found} of {self.num_samples} samples"
-            )
 
 
 def _opened_anew(path):
@@ -109,7 +117,7 @@ def _opened_anew(path):
     if hasattr(path, "seek"):
         path.seek(0)
         return path
-    return str(path)
+    return os.fsencode(path)
 
 
 def _check(name, sample_rate, channels, num_samples):
@@ -159,46 +167,64 @@ def file_format(path):
     return found
 
 
+def encoding(path, source):
+    """Format and subtype of a name that is written from a recording.
+
+    The suffix chooses the format; the recording's own subtype is kept if it
+    has the same one.
+    """
+    kind = file_format(path)
+    if {kind, source.format} <= WAVS:
+        kind = source.format
+    same = source.subtype if kind == source.format else None
+    return kind, SUBTYPES.get(Path(path).suffix.lower(), same)
+
+
 @contextmanager
-def written(path, sample_rate, channels, subtype=None):
+def written(path, source):
     """An audio file to write blocks to; all of it appears, or nothing.
 
     Arguments
     ---------
     path : str or pathlib.Path
         Its suffix chooses the format. Folders are made.
-    sample_rate, channels : int
-        Of the file.
-    subtype : str, optional
-        Encoding, such as ``PCM_24``, if the format knows it.
+    source : Recording
+        Whose rate and channels the file gets, and its ``encoding``.
 
     Yields
     ------
     write : callable
         Takes blocks (C, n); what exceeds full scale is clipped by integer
-        encodings.
+        encodings. ValueError names a file that cannot be written.
     """
     path = Path(path)
-    kind = file_format(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    half = path.with_name(f".galdse-{uuid4().hex}.part")
     try:
-        with open(half, "wb+") as target:
-            with opened_to_write(
-                target, sample_rate, channels, kind, subtype
-            ) as write:
-                yield write
+        with opened_to_write(os.fsencode(half), path, source) as write:
+            yield write
         os.replace(half, path)
     finally:
         half.unlink(missing_ok=True)
 
 
 @contextmanager
-def opened_to_write(target, sample_rate, channels, kind, subtype):
-    """As ``written``, into a file object."""
-    if subtype not in soundfile.available_subtypes(kind):
-        subtype = None
-    with soundfile.SoundFile(
-        target, "w", sample_rate, channels, subtype, format=kind
-    ) as file:
-        yield lambda block: file.write(block.T.numpy())
+def opened_to_write(target, name, source):
+    """As ``written``, under this name but into another path or file object."""
+    kind, subtype = encoding(name, source)
+    shape = source.sample_rate, source.channels
+    try:
+        with soundfile.SoundFile(
+            target, "w", *shape, subtype, format=kind
+        ) as file:
+
+            def write(block):
+                for part in block.split(BLOCK, dim=-1):  # Vorbis dies of more.
+                    file.write(part.T.numpy())
+
+            yield write
+    except soundfile.LibsndfileError as error:
+        raise ValueError(
+            f"{name} cannot be written as {kind} of {shape[0]} Hz with "
+            f"{shape[1]} channels: {error.error_string}"
+        ) from error

@@ -76,3 +76,20 @@ def equalize(noise):
     stft = torch.stft(noise, N_FFT, window=window, return_complex=True)
     stft = stft * gains[:, BANDS, None]
     return torch.istft(stft, N_FFT, window=window, length=noise.shape[1])
+
+
+def random_filter(wav):
+    """Waveforms (B, N), each through a mild random filter of second order.
+
+    ``(1 + r1 z + r2 z^2) / (1 + r3 z + r4 z^2)`` with z a delay of one sample
+    and r uniform in [-3/8, 3/8] (Valin, arXiv 1709.08243); applied to the
+    spectrum, as its response has faded after some samples.
+    """
+    length = wav.shape[-1] + 64
+    r = wav.new_empty(4, len(wav), 1).uniform_(-0.375, 0.375)
+    delay = torch.fft.rfft(wav.new_tensor([0.0, 1.0]), length)
+    response = (1 + r[0] * delay + r[1] * delay**2) / (
+        1 + r[2] * delay + r[3] * delay**2
+    )
+    filtered = torch.fft.irfft(torch.fft.rfft(wav, length) * response, length)
+    return filtered[..., : wav.shape[-1]]

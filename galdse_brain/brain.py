@@ -7,31 +7,32 @@ Authors
 import logging
 import math
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import speechbrain as sb
 import torch
-from speechbrain.dataio import audio_io
-from speechbrain.utils.distributed import get_rank, if_main_process
+from speechbrain.utils.distributed import if_main_process
 from torch.nn.functional import mse_loss
-from torch.nn.parallel import DistributedDataParallel
 
 from galdse_brain.enhancer import Enhancer, normalize
+from galdse_brain.ranks import gathered, place, shard
 from galdse_brain.results import Results
+from galdse_brain.schedules import rise
+from galdse_brain.scoring import Scorer
+from galdse_brain.trainer import Trainer
 
 logger = logging.getLogger(__name__)
 
 
-class EnhancementBrain(sb.Brain):
+class EnhancementBrain(Trainer):
     """Trains any system and evaluates its averaged weights.
 
-    What it takes from the YAML: ``modules`` with ``system``, ``objective`` and
-    ``spec``; ``ema``, an AveragedModel of the same system; ``loss_weights``
-    with the names of the losses; ``augment``; ``lr_scheduler``, called before
-    every step; ``metrics`` (name to function) and ``selection_metric``, the
-    one that chooses the checkpoint; ``controls``, scored beside the system;
-    ``draw`` and ``panels`` for the pictures; and the folders to write to.
+    What it takes from the YAML beside what ``Trainer`` does: in ``modules``
+    the ``objective`` and ``spec``; ``loss_weights`` with the names of the
+    losses, and ``loss_rise_steps`` for those that come in slowly; ``augment``;
+    ``metrics`` (name to function), scored in ``score_jobs`` processes, and
+    ``selection_metric``, the one that chooses the checkpoint; ``controls``,
+    scored beside the system; ``gallery`` and ``results_file``.
     The logged loss of validation and test is the error of the spectrogram.
     """
 
@@ -42,12 +43,7 @@ class EnhancementBrain(sb.Brain):
                 f"selection_metric {hparams['selection_metric']!r} is none of "
                 f"the metrics {list(hparams['metrics'])}"
             )
-        if self.max_grad_norm < 0:
-            # SpeechBrain promises "no clipping" but would turn gradients round.
-            self.max_grad_norm = math.inf
-        self.system = hparams["modules"]["system"]
-        # Never in training mode: its BatchNorm would learn from the test.
-        self.ema = hparams["ema"].to(self.device).eval()
+        self.scorer = Scorer(hparams["metrics"], hparams["score_jobs"])
         self.enhancers = {
             **{
                 name: self._enhancer(partial(enhance, self.ema.module))
@@ -59,9 +55,19 @@ class EnhancementBrain(sb.Brain):
     def _enhancer(self, enhance):
         return Enhancer(SimpleNamespace(enhance=enhance), self.modules["spec"])
 
+    def make_dataloader(
+        self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
+    ):
+        """As SpeechBrain does; every process evaluates its share alone."""
+        if stage != sb.Stage.TRAIN:
+            loader_kwargs["sampler"] = shard(len(dataset))
+        return super().make_dataloader(
+            dataset, stage, ckpt_prefix, **loader_kwargs
+        )
+
     def compute_forward(self, batch, stage):
         """Losses of a training batch; enhanced waveforms else."""
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         clean, lengths = batch.clean_sig
         noisy = batch.noisy_sig.data
         if stage != sb.Stage.TRAIN:
@@ -73,7 +79,7 @@ class EnhancementBrain(sb.Brain):
             spec(clean), spec(noisy), self.modules["objective"]
         )
 
-    def enhance(self, name, noisy, lengths):
+    def enhance(self, name, noisy, lengths=None):
         """Enhance under a fixed seed, so that scores can be repeated."""
         wavs, _ = self.enhancers[name](noisy, lengths, self.hparams.seed)
         return wavs
@@ -82,29 +88,32 @@ class EnhancementBrain(sb.Brain):
         """Weighted loss in training; spectrogram error and scores else."""
         if stage == sb.Stage.TRAIN:
             return self.weighted(predictions)
-        batch = batch.to(self.device)
-        spec, error = self.modules["spec"], 0.0
+        batch, spec = batch.to(self.device), self.modules["spec"]
         for i, (clean, noisy) in enumerate(zip(*self.unpadded(batch))):
             enhanced = predictions[i, : len(clean)]
             _, *pair = normalize(*(w[None] for w in (noisy, enhanced, clean)))
-            error += mse_loss(*(spec(wav) for wav in pair))
+            self.errors.append(mse_loss(*(spec(wav) for wav in pair)))
             if stage == sb.Stage.TEST:
                 self.test_utterance(batch.id[i], noisy, clean, enhanced)
-            self.results.add(batch.id[i], "enhanced", enhanced, clean)
-        return error / len(predictions)
+            self.score(batch.id[i], "enhanced", enhanced, clean)
+        return torch.stack(self.errors[-len(predictions) :]).mean()
 
     def weighted(self, losses):
         """Sum of the losses under ``loss_weights``; keeps each for the log."""
         weights = self.hparams.loss_weights
-        if set(losses) != set(weights):
+        rises = self.hparams.loss_rise_steps
+        if set(losses) != set(weights) or not set(rises) <= set(weights):
             raise ValueError(
                 f"the system has the losses {sorted(losses)}, but "
-                f"loss_weights names {sorted(weights)}"
+                f"loss_weights names {sorted(weights)} and loss_rise_steps "
+                f"{sorted(rises)}"
             )
-        self.batches += 1
-        for name, loss in losses.items():
-            self.loss_sums[name] = self.loss_sums.get(name, 0) + loss.detach()
-        return sum(weights[name] * loss for name, loss in losses.items())
+        total = sum(
+            weights[name] * rise(self.optimizer_step, rises.get(name, 1)) * loss
+            for name, loss in losses.items()
+        )
+        self.progress.add_losses({"loss": total, **losses})
+        return total
 
     def unpadded(self, batch):
         """Clean and noisy waveforms of a batch without their padding."""
@@ -115,88 +124,60 @@ class EnhancementBrain(sb.Brain):
             for wavs in (clean, batch.noisy_sig.data)
         ]
 
+    def position(self):
+        """Where the utterance at hand stands in the whole set."""
+        return place(len(self.errors) - 1)
+
+    def score(self, name, signal, estimate, clean):
+        """Score one signal (N,) of the utterance at hand."""
+        self.scorer.add(self.position(), name, signal, estimate, clean)
+
     def test_utterance(self, name, noisy, clean, enhanced):
-        """Score what to compare with, write the wav, sometimes a picture."""
-        self.results.add(name, "noisy", noisy, clean)
+        """Score what to compare with; keep what is to be heard and seen."""
+        self.score(name, "noisy", noisy, clean)
         for control in self.hparams.controls:
-            wavs = self.enhance(control, noisy[None], None)
-            self.results.add(name, control, wavs[0], clean)
-        if not if_main_process():
-            return
-        path = Path(self.hparams.enhanced_folder) / f"{name}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        audio_io.save(path, enhanced.cpu(), self.hparams.sample_rate)
-        if self.tested % self.hparams.picture_every == 0:
-            self.draw_utterance(name, noisy, clean, enhanced)
-        self.tested += 1
-
-    def draw_utterance(self, name, noisy, clean, enhanced):
-        """Spectrograms beside what the system shows of itself."""
-        spec = self.modules["spec"]
-        y = spec(*normalize(noisy[None]))
-        frames = len(noisy) // spec.hop_length + 1
-        path = Path(self.hparams.picture_folder) / f"{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.hparams.draw(
-            path,
-            {"noisy": noisy, "enhanced": enhanced, "clean": clean},
-            {
-                title: panel(self.ema.module, y)[0, 0, :, :frames]
-                for title, panel in self.hparams.panels.items()
-            },
-            self.hparams.sample_rate,
-        )
-
-    def on_fit_start(self):
-        """Resume; a run that has spent its steps trains no further."""
-        super().on_fit_start()
-        if self._optimizer_step_limit_exceeded:
-            counter = self.hparams.epoch_counter
-            counter.limit = counter.current
-
-    def on_fit_batch_start(self, batch, should_step):
-        """Set the learning rate of the step."""
-        if should_step:
-            # The step is the checkpoint's, the rest of the schedule the YAML's.
-            self.hparams.lr_scheduler.current_step = self.optimizer_step
-            self.hparams.lr_scheduler(self.optimizer)
-
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        """Average the weights after every step of the optimiser."""
-        if should_step:
-            self.ema.update_parameters(self.system)
+            wavs = self.enhance(control, noisy[None])
+            self.score(name, control, wavs[0], clean)
+        self.hparams.gallery.show(self.position(), name, noisy, clean, enhanced)
 
     def on_stage_start(self, stage, epoch=None):
-        """New random numbers for training, else new results."""
+        """Forget the losses of the last epoch, or the last scores."""
         if stage != sb.Stage.TRAIN:
-            self.results, self.tested = Results(self.hparams.metrics), 0
-            return
-        self.loss_sums, self.batches = {}, 0
-        # Of every rank its own; after an epoch's checkpoint as without a stop.
-        rank = get_rank() or 0
-        torch.manual_seed(self.hparams.seed + 7919 * self.optimizer_step + rank)
+            self.errors = []
+        elif not self.step:  # Else an interrupted epoch goes on.
+            self.progress.start_epoch()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; keep the best and the latest checkpoint; report the test."""
         if stage == sb.Stage.TRAIN:
-            if not self.batches:
+            if not self.progress.batches:
                 raise ValueError(
                     "the training set holds no whole batch: it has fewer "
                     "pairs than batch_size times the number of processes"
                 )
-            self.train_stats = {"loss": stage_loss} | {
-                name: float(total) / self.batches
-                for name, total in self.loss_sums.items()
-            }
-        elif stage == sb.Stage.VALID:
-            self.log_and_save(stage_loss, epoch)
+            self.progress.check(self.nonfinite_patience)
+            self.train_stats = self.progress.means()
+            return
+        results, stats = self.gather()
+        if stage == sb.Stage.VALID:
+            self.log_and_save(results, stats, epoch)
         else:
-            self.report(stage_loss)
+            self.report(results, stats)
 
-    def log_and_save(self, stage_loss, epoch):
+    def gather(self):
+        """Scores and mean error of all processes, in the set's order."""
+        parts = gathered((self.scorer.rows(), [float(e) for e in self.errors]))
+        rows = sorted(sum((p[0] for p in parts), []), key=lambda row: row[0])
+        errors = sum((part[1] for part in parts), [])
+        results = Results(self.hparams.metrics)
+        results.rows = [scores for _, scores in rows]
+        loss = sum(errors) / len(errors)
+        return results, {"loss": loss, **results.mean("enhanced")}
+
+    def log_and_save(self, results, stats, epoch):
         """One line of the log, one checkpoint."""
-        scores = self.results.mean("enhanced")
-        for line in self.results.failures():
+        self.tick()
+        for line in results.failures():
             logger.warning(line)
         self.hparams.train_logger.log_stats(
             stats_meta={
@@ -205,31 +186,35 @@ class EnhancementBrain(sb.Brain):
                 "lr": self.optimizer.param_groups[0]["lr"],
             },
             train_stats=self.train_stats,
-            valid_stats={"loss": stage_loss, **scores},
+            valid_stats=stats,
         )
         if self.checkpointer is None:
             return
         # If all utterances failed there is no score, and nothing is worse.
-        meta = {k: -math.inf if math.isnan(v) else v for k, v in scores.items()}
+        meta = {
+            name: -math.inf if math.isnan(stats[name]) else stats[name]
+            for name in self.hparams.metrics
+        }
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, **meta},
             max_keys=[self.hparams.selection_metric],
             importance_keys=[],
         )
+        self.saved_at = self.progress.seconds
 
-    def report(self, stage_loss):
+    def report(self, results, stats):
         """The table of the test, on paper and on the screen."""
         self.hparams.train_logger.log_stats(
             stats_meta={"epoch loaded": self.hparams.epoch_counter.current},
-            test_stats={"loss": stage_loss, **self.results.mean("enhanced")},
+            test_stats=stats,
         )
         if not if_main_process():
             return
-        self.results.write_csv(self.hparams.results_file)
-        logger.info("Results\n%s", self.results.table())
+        results.write_csv(self.hparams.results_file)
+        logger.info("Results\n%s", results.table())
         logger.info("per utterance: %s", self.hparams.results_file)
-        logger.info("enhanced wavs: %s", self.hparams.enhanced_folder)
-        logger.info("pictures: %s", self.hparams.picture_folder)
+        logger.info("enhanced wavs: %s", self.hparams.gallery.wav_folder)
+        logger.info("pictures: %s", self.hparams.gallery.picture_folder)
 
     def on_evaluate_start(self, max_key=None, min_key=None):
         """Load the best checkpoint; that there is none is an error."""
@@ -244,14 +229,3 @@ class EnhancementBrain(sb.Brain):
                     f"{self.checkpointer.checkpoints_dir}; train first"
                 )
         super().on_evaluate_start(max_key=max_key, min_key=min_key)
-
-    def _wrap_distributed(self):
-        """As SpeechBrain does, but its SyncBatchNorm knows no CPU."""
-        on_cpu = not next(self.system.parameters()).is_cuda
-        if not (self.distributed_launch and on_cpu):
-            super()._wrap_distributed()
-            return
-        self.modules["system"] = DistributedDataParallel(
-            self.modules["system"],
-            find_unused_parameters=self.find_unused_parameters,
-        )

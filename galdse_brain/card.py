@@ -73,7 +73,7 @@ def card(about):
     ---------
     about : dict
         ``system``, ``parameters``, ``network_calls`` and ``galdse_version``;
-        from a training also ``data``, ``training_pairs``, ``epoch``,
+        from a training also ``training_data``, ``epoch``,
         ``selection_metric``, ``loss_weights``; after its test ``scores`` and
         ``test_pairs``.
 
@@ -101,16 +101,15 @@ def _metrics(about):
 
 
 def _training(about):
-    if "training_pairs" not in about:
+    if "training_data" not in about:
         return f"Not known: converted from `{about['converted_from']}`."
     losses = ", ".join(
         f"{name} ({weight:g})" for name, weight in about["loss_weights"].items()
     )
     return (
-        f"{about['training_pairs']} pairs of noisy and clean speech in "
-        f"`{about['data']}`. Losses and their weights: {losses}. The averaged "
-        f"weights of epoch {about['epoch']} had the best "
-        f"{about['selection_metric']} on the validation set."
+        f"Trained on {about['training_data']}. Losses and their weights: "
+        f"{losses}. The averaged weights of epoch {about['epoch']} had the "
+        f"best {about['selection_metric']} on the validation set."
     )
 
 

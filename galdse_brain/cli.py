@@ -5,10 +5,10 @@ Authors
 """
 
 import argparse
+import math
 import sys
 import time
 from io import BytesIO
-from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -16,14 +16,13 @@ from speechbrain.utils.fetching import fetch
 
 from galdse_brain.audio import Recording, opened_to_write
 from galdse_brain.export import export_published, export_run, publish
-from galdse_brain.inference import GALDSEEnhancement
-from galdse_brain.jobs import planned, run_jobs, saved, summary
+from galdse_brain.inference import GALDSEEnhancement, is_folder
+from galdse_brain.jobs import checked, planned, run_jobs, saved, summary
 from galdse_brain.manifests import (
     manifest_jobs,
     read_manifest,
     write_manifest,
 )
-from galdse_brain.streams import first
 
 STANDARD = Path("-")
 
@@ -33,7 +32,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     try:
         sys.exit(args.command(args))
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
         print(f"galdse: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
@@ -54,8 +53,31 @@ def _new(commands, name, run):
     command = commands.add_parser(
         name, help=run.__doc__.splitlines()[0], description=run.__doc__
     )
-    command.set_defaults(command=run)
+    command.set_defaults(command=run, misuse=command.error)
     return command
+
+
+def _number(kind, low, high=math.inf):
+    """For argparse: a number from ``low`` to ``high``."""
+
+    def number(text):
+        value = kind(text)
+        if not low <= value <= high:
+            limits = (
+                f"at least {low}" if high == math.inf else f"{low} to {high}"
+            )
+            raise argparse.ArgumentTypeError(f"{text} is not {limits}")
+        return value
+
+    return number
+
+
+def _device(name):
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise argparse.ArgumentTypeError(f"{name}: {error}") from error
+    return name
 
 
 def _enhance(commands):
@@ -65,13 +87,22 @@ def _enhance(commands):
     add("--model", required=True, help="exported folder or name on the hub")
     add("--manifest", help="SpeechBrain's JSON with noisy_wav instead of IN")
     add("--data-root", default="", help="for {data_root} in the manifest")
-    add("--device", default="cpu", help="such as cuda or cuda:1")
+    add("--device", type=_device, default="cpu", help="such as cuda or cuda:1")
     add("--precision", default="fp32", choices=["fp32", "bf16"])
-    add("--steps", type=int, help="calls of the network, fewer are faster")
-    add("--seed", type=int, default=0, help="of the noise")
-    add("--mix", type=float, default=0.0, help="share of noisy speech, 0 to 1")
-    add("--chunk-seconds", type=float, help="length of the pieces")
-    add("--batch-size", type=int, help="pieces at once")
+    add("--steps", type=_number(int, 1), help="calls of the network")
+    add("--seed", type=_number(int, 0), default=0, help="of the noise")
+    add(
+        "--mix",
+        type=_number(float, 0, 1),
+        default=0.0,
+        help="share of noisy speech, 0 to 1",
+    )
+    add(
+        "--chunk-seconds",
+        type=_number(float, 0.1, 3600),
+        help="length of the pieces",
+    )
+    add("--batch-size", type=_number(int, 1), help="pieces at once")
     add("--overwrite", action="store_true", help="enhance again what is there")
     add("--plot", action="store_true", help="a picture beside every file")
 
@@ -82,57 +113,49 @@ def enhance(args):
     Files keep their rate, channels, length and names. What is there already
     is not enhanced again, so that an interrupted run can be continued.
     """
+    if bool(args.inputs) == bool(args.manifest):
+        args.misuse("give either IN or --manifest")
     options = {"num_steps": args.steps, "seed": args.seed, "mix": args.mix}
     output, entries = Path(args.output), {}
+    if STANDARD in map(Path, [*args.inputs, output]):
+        if len(args.inputs) != 1 or args.plot:
+            args.misuse("- takes one IN and no --plot")
+        return enhance_stream(args, options)
+    if args.plot:
+        from galdse_brain.pictures import plot  # needs matplotlib
     if args.manifest:
         entries = read_manifest(args.manifest, args.data_root)
-        jobs = manifest_jobs(entries, output)
-    elif STANDARD in map(Path, args.inputs):
-        return enhance_stream(load(args), output, options)
+        made = output / Path(args.manifest).name
+        jobs = checked(manifest_jobs(entries, output))
+        checked([(Path(args.manifest), made)])
     else:
         jobs = planned(args.inputs, output)
     model, started = load(args), time.perf_counter()
     outcomes = run_jobs(model, jobs, args.overwrite, **options)
+    print(summary(outcomes, started), file=sys.stderr)
     if args.manifest:
-        write_manifest(entries, output, output / Path(args.manifest).name)
+        write_manifest(entries, output, made)
     if args.plot:
         plot(outcomes)
-    print(summary(outcomes, started), file=sys.stderr)
     return int(any(outcome.error for outcome in outcomes))
-
-
-def plot(outcomes):
-    """Spectrograms of the first minute, beside each file that was made."""
-    from galdse_brain.pictures import spectrograms  # needs matplotlib
-
-    for outcome in outcomes:
-        if outcome.seconds:
-            pair = {"noisy": outcome.source, "enhanced": outcome.target}
-            wavs = {name: beginning(path) for name, path in pair.items()}
-            rate = Recording(outcome.source).sample_rate
-            path = outcome.target.with_suffix(".png")
-            spectrograms(path, wavs, {}, rate)
-
-
-def beginning(path, seconds=60):
-    """First channel of the first minute of a file."""
-    recording = Recording(path)
-    wanted = seconds * recording.sample_rate
-    blocks = first(recording.blocks(), wanted)
-    wav = next(blocks)
-    return torch.cat([wav, *takewhile(lambda b: b.numel(), blocks)], dim=1)[0]
 
 
 def load(args):
     """The model of the arguments, with its pieces."""
     run_opts = {"device": args.device, "precision": args.precision}
-    model = GALDSEEnhancement.from_hparams(args.model, run_opts=run_opts)
+    try:
+        model = GALDSEEnhancement.from_hparams(args.model, run_opts=run_opts)
+    except OSError:
+        raise
+    except Exception as error:  # Loading runs whatever the YAML names.
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{args.model} cannot be loaded: {reason}") from error
     enhancer = model.mods.enhance_model
     changes = {}
     if args.chunk_seconds is not None:
         spec = enhancer.spec
         wanted = int(args.chunk_seconds * model.hparams.sample_rate)
-        hops = spec.num_frames(max(wanted, 1)) - 1
+        hops = spec.num_frames(wanted) - 1
         changes["num_samples"] = hops * spec.hop_length
         changes["overlap"] = hops // 4 * spec.hop_length
     if args.batch_size is not None:
@@ -141,18 +164,23 @@ def load(args):
     return model
 
 
-def enhance_stream(model, output, options):
-    """Standard input to a file or to standard output, as wav."""
-    source = Recording(BytesIO(sys.stdin.buffer.read()), "standard input")
-    blocks = model.enhance_blocks(source, **options)
+def enhance_stream(args, options):
+    """Standard input or a file, to standard output as wav or to a file."""
+    given, output = Path(args.inputs[0]), Path(args.output)
+    if output != STANDARD and output.exists() and not args.overwrite:
+        raise FileExistsError(f"{output} is there already")
+    if given == STANDARD:
+        wav = BytesIO(sys.stdin.buffer.read())
+        source = Recording(wav, "standard input")
+    else:
+        source = Recording(given)
+    blocks = load(args).enhance_blocks(source, **options)
     if output != STANDARD:
         for _ in saved(blocks, source, output):
             pass
         return 0
     target = BytesIO()
-    with opened_to_write(
-        target, source.sample_rate, source.channels, "WAV", source.subtype
-    ) as write:
+    with opened_to_write(target, "standard output.wav", source) as write:
         for block in blocks:
             write(block)
     sys.stdout.buffer.write(target.getvalue())
@@ -215,6 +243,7 @@ def _info(commands):
 
 def info(args):
     """Say what a model is: parameters, steps, training, scores."""
+    is_folder(args.model, "config.json")
     print(fetch("config.json", args.model).read_text(encoding="utf-8"))
 
 

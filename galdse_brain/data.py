@@ -4,6 +4,9 @@ Authors
  * The galdse developers
 """
 
+from contextlib import contextmanager
+from zlib import crc32
+
 import torch
 from speechbrain.dataio import audio_io
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -14,7 +17,8 @@ OUTPUT_KEYS = ["id", "clean_sig", "noisy_sig"]
 def read(path, sample_rate, start=0, num_samples=-1):
     """Samples (N,) of a mono file, read from ``start`` on.
 
-    ValueError names a file of another rate or with several channels.
+    ValueError names a file of another rate, with several channels or with
+    values that are not finite.
     """
     wav, rate = audio_io.load(
         path, frame_offset=start, num_frames=num_samples, always_2d=False
@@ -23,7 +27,24 @@ def read(path, sample_rate, start=0, num_samples=-1):
         raise ValueError(f"{path} has {rate} Hz, expected {sample_rate} Hz")
     if wav.ndim != 1:
         raise ValueError(f"{path} has {wav.shape[0]} channels, expected one")
+    if not wav.isfinite().all():
+        raise ValueError(f"{path} holds values that are not finite")
     return wav
+
+
+@contextmanager
+def item_randomness(*key):
+    """Random numbers that depend on a key alone, such as (seed, epoch, id).
+
+    Example
+    -------
+    >>> with item_randomness(3234, 1, "p226_001"):
+    ...     torch.randint(1000, ())
+    tensor(286)
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(crc32(repr(key).encode()))
+        yield
 
 
 def same_length(clean_wav, noisy_wav):
@@ -46,12 +67,24 @@ def pad_around(wav, num_samples):
     return torch.nn.functional.pad(wav, (before, missing - before))
 
 
-def random_crop(sample_rate, num_samples):
-    """Pipeline that reads a fresh random crop of a pair from disk."""
+def random_start(length, num_samples):
+    """Where a piece of ``num_samples`` out of ``length`` starts."""
+    return int(torch.randint(max(length - num_samples, 0) + 1, ()))
 
-    def crop(clean_wav, noisy_wav):
-        spare = same_length(clean_wav, noisy_wav) - num_samples
-        start = int(torch.randint(max(spare, 0) + 1, ()))
+
+def random_piece(path, sample_rate, num_samples):
+    """A random piece (num_samples,) of a file, or all of a shorter one."""
+    start = random_start(audio_io.info(path).num_frames, num_samples)
+    return read(path, sample_rate, start, num_samples)
+
+
+def random_crop(sample_rate, num_samples, seed, epochs):
+    """Pipeline that reads a crop of a pair, in every epoch another one."""
+
+    def crop(name, clean_wav, noisy_wav):
+        length = same_length(clean_wav, noisy_wav)
+        with item_randomness(seed, epochs.current, name):
+            start = random_start(length, num_samples)
         for path in (clean_wav, noisy_wav):
             wav = read(path, sample_rate, start, num_samples)
             yield pad_around(wav, num_samples)
@@ -62,7 +95,7 @@ def random_crop(sample_rate, num_samples):
 def whole(sample_rate):
     """Pipeline that reads whole utterances, as they are."""
 
-    def utterance(clean_wav, noisy_wav):
+    def utterance(name, clean_wav, noisy_wav):
         same_length(clean_wav, noisy_wav)
         yield read(clean_wav, sample_rate)
         yield read(noisy_wav, sample_rate)
@@ -70,7 +103,9 @@ def whole(sample_rate):
     return utterance
 
 
-def paired_datasets(annotations, data_folder, sample_rate, segment_samples):
+def paired_datasets(
+    annotations, data_folder, sample_rate, segment_samples, seed, epochs
+):
     """Datasets of the three splits.
 
     Arguments
@@ -84,6 +119,12 @@ def paired_datasets(annotations, data_folder, sample_rate, segment_samples):
         In Hz; other files are an error.
     segment_samples : int
         Length of the training crops.
+    seed : int
+        Of the crops.
+    epochs : speechbrain.utils.epoch_loop.EpochCounter
+        Crops depend on its current epoch and on their id, so that neither
+        workers nor an interruption change them. Workers see it when they
+        start, so they must not be persistent.
 
     Returns
     -------
@@ -91,7 +132,7 @@ def paired_datasets(annotations, data_folder, sample_rate, segment_samples):
         Split to DynamicItemDataset with ``id``, ``clean_sig``, ``noisy_sig``.
     """
     readers = {split: whole(sample_rate) for split in annotations}
-    readers["train"] = random_crop(sample_rate, segment_samples)
+    readers["train"] = random_crop(sample_rate, segment_samples, seed, epochs)
     datasets = {}
     for split, path in annotations.items():
         datasets[split] = dataset = DynamicItemDataset.from_json(
@@ -99,7 +140,7 @@ def paired_datasets(annotations, data_folder, sample_rate, segment_samples):
         )
         dataset.add_dynamic_item(
             readers[split],
-            takes=["clean_wav", "noisy_wav"],
+            takes=["id", "clean_wav", "noisy_wav"],
             provides=["clean_sig", "noisy_sig"],
         )
         dataset.set_output_keys(OUTPUT_KEYS)

@@ -50,6 +50,22 @@ class Enhancer(nn.Module):
         self.spec = spec
         self.pieces = pieces
         self.register_load_state_dict_post_hook(_check_fit)
+        self._keep_statistics()
+
+    def train(self, mode=True):
+        """As of any module, but batch normalisation stays as it is in use.
+
+        With the statistics of a batch its items would depend on each other,
+        and every call would move what was trained.
+        """
+        super().train(mode)
+        self._keep_statistics()
+        return self
+
+    def _keep_statistics(self):
+        for part in self.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.eval()
 
     def forward(self, noisy, lengths=None, seed=0, num_steps=None):
         """Enhance a batch; each item as if it were alone.

@@ -5,10 +5,12 @@ Authors
 """
 
 import json
-import shutil
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
+from tempfile import TemporaryDirectory
+from zipfile import is_zipfile
 
 import huggingface_hub
 import soundfile
@@ -64,7 +66,8 @@ def export_run(run_folder, out, example=None, overwrite=False):
     example : str or pathlib.Path, optional
         A noisy file to put in; by default the first of the test.
     overwrite : bool
-        Replace a folder that is there; FileExistsError otherwise.
+        Replace the model in a folder that is there; FileExistsError
+        otherwise, and if the folder holds something else.
 
     Returns
     -------
@@ -73,8 +76,7 @@ def export_run(run_folder, out, example=None, overwrite=False):
     chosen = settings(run_folder)
     meta = best_checkpoint(run_folder).meta
     about = {
-        "data": Path(chosen["data_folder"]).name,
-        "training_pairs": len(pairs(run_folder, "train")),
+        "training_data": training_data(run_folder),
         "epoch": meta["epoch"],
         "selection_metric": chosen["selection_metric"],
         "loss_weights": dict(chosen["loss_weights"]),
@@ -95,6 +97,21 @@ def export_run(run_folder, out, example=None, overwrite=False):
     )
 
 
+def training_data(run_folder):
+    """What a run was trained on, in words; folders by their names alone."""
+    chosen, parts = settings(run_folder), []
+    if "train" in chosen["annotations"]:
+        count = len(pairs(run_folder, "train"))
+        parts.append(f"{count} pairs of `{Path(chosen['data_folder']).name}`")
+    if chosen["mixing"]:
+        speech, noise = (
+            ", ".join(f"`{Path(f).name}`" for f in chosen["mixing"][folders])
+            for folders in ("speech_folders", "noise_folders")
+        )
+        parts.append(f"speech of {speech} with noise of {noise}")
+    return " and ".join(parts)
+
+
 def export_published(checkpoint, out, example, averaged=True, overwrite=False):
     """Export a published GALD-SE checkpoint.
 
@@ -111,7 +128,15 @@ def export_published(checkpoint, out, example, averaged=True, overwrite=False):
     -------
     out : pathlib.Path
     """
-    enhancer, yaml = converted(checkpoint, averaged)
+    with open(checkpoint, "rb") as file:
+        if not is_zipfile(file):
+            raise ValueError(f"{checkpoint} is no file that torch.save wrote")
+    try:
+        enhancer, yaml = converted(checkpoint, averaged)
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{checkpoint} holds more than tensors and plain values: {error}"
+        ) from error
     about = {"converted_from": Path(checkpoint).name}
     return write_folder(out, yaml, enhancer, about, example, overwrite)
 
@@ -132,15 +157,15 @@ def write_folder(out, yaml, enhancer, about, example, overwrite=False):
     example : str or pathlib.Path
         A noisy file.
     overwrite : bool
-        Replace a folder that is there; FileExistsError otherwise.
+        Replace the model in a folder that is there; FileExistsError
+        otherwise, and if the folder holds something else.
 
     Returns
     -------
     out : pathlib.Path
     """
-    out = Path(out)
-    if not overwrite and out.exists():
-        raise FileExistsError(f"{out} is there already")
+    out = Path(out).absolute()
+    _check_free(out, overwrite)
     samples, rate = soundfile.read(example, dtype="float32")
     about = {
         "speechbrain_interface": "GALDSEEnhancement",
@@ -150,24 +175,38 @@ def write_folder(out, yaml, enhancer, about, example, overwrite=False):
         "network_calls": network_calls(enhancer),
         **about,
     }
-    half = out.with_name(f".{out.name}.part")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
+    texts = {
+        "hyperparams.yaml": f"# yamllint disable\n{yaml.strip()}\n{WIRING}",
+        "config.json": json.dumps(about, indent=2),
+        "README.md": card(about),
+    }
     weights = {
         name: tensor.detach().cpu()
         for name, tensor in enhancer.float().state_dict().items()
     }
-    torch.save(weights, half / "enhance_model.ckpt")
-    for name, text in {
-        "hyperparams.yaml": f"# yamllint disable\n{yaml.strip()}\n{WIRING}",
-        "config.json": json.dumps(about, indent=2),
-        "README.md": card(about),
-    }.items():
-        (half / name).write_text(text, encoding="utf-8")
-    soundfile.write(half / "example.wav", samples, rate)
-    shutil.rmtree(out, ignore_errors=True)
-    half.rename(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".galdse-", dir=out.parent) as folder:
+        half = Path(folder)
+        torch.save(weights, half / "enhance_model.ckpt")
+        for name, text in texts.items():
+            (half / name).write_text(text, encoding="utf-8")
+        soundfile.write(half / "example.wav", samples, rate)
+        out.mkdir(exist_ok=True)
+        for name in FILES:
+            (half / name).replace(out / name)
     return out
+
+
+def _check_free(out, overwrite):
+    if not out.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"{out} is there already")
+    missing = [name for name in FILES if not (out / name).is_file()]
+    if missing:
+        raise FileExistsError(
+            f"{out} is no exported model, it has no {missing[0]}: not replaced"
+        )
 
 
 def network_calls(enhancer):
@@ -206,5 +245,9 @@ def publish(folder, repo_id, private=False):
         raise FileNotFoundError(f"{folder} has no {missing[0]}: export first")
     huggingface_hub.create_repo(repo_id, private=private, exist_ok=True)
     return str(
-        huggingface_hub.upload_folder(repo_id=repo_id, folder_path=str(folder))
+        huggingface_hub.upload_folder(
+            repo_id=repo_id,
+            folder_path=str(folder),
+            allow_patterns=list(FILES),
+        )
     )

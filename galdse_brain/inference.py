@@ -71,16 +71,8 @@ class GALDSEEnhancement(Pretrained):
             weights do not fit.
         """
         source = str(source)
-        if Path(source).is_dir():
+        if is_folder(source, *NEEDED):
             savedir = None
-            for name in NEEDED:
-                if not (Path(source) / name).is_file():
-                    raise FileNotFoundError(
-                        f"{source} has no {name}; a training is made into a "
-                        "model by `galdse export RUN_FOLDER OUT`"
-                    )
-        elif not _may_be_on_the_hub(source):
-            raise FileNotFoundError(f"{source} is no folder")
         if savedir is not None:
             savedir = Path(savedir) / source.replace("/", "--")
         return super().from_hparams(source, *args, savedir=savedir, **kwargs)
@@ -93,7 +85,8 @@ class GALDSEEnhancement(Pretrained):
         Arguments
         ---------
         noisy : torch.Tensor
-            Waveforms, shape (B, N).
+            Waveforms, shape (B, N), of a kind that ``enhance_waveform``
+            takes.
         lengths : torch.Tensor, optional
             Relative lengths in (0, 1], shape (B,). What is beyond does not
             matter.
@@ -105,7 +98,7 @@ class GALDSEEnhancement(Pretrained):
         wavs : torch.Tensor
             Enhanced waveforms, shape (B, N), zero beyond each length.
         """
-        noisy = noisy.to(self.device)
+        noisy = floats(noisy).to(self.device)
         if noisy.ndim != 2 or 0 in noisy.shape:
             raise ValueError(
                 "a batch has shape (B, N), B and N at least 1, got "
@@ -119,19 +112,20 @@ class GALDSEEnhancement(Pretrained):
                 f"{len(noisy)} items need as many lengths, got shape "
                 f"{tuple(lengths.shape)}"
             )
-        if not ((0 < lengths) & (lengths <= 1)).all():
+        samples = (lengths * noisy.shape[1]).round()[:, None]
+        if not ((1 <= samples) & (lengths <= 1)[:, None]).all():
             raise ValueError(
-                f"lengths must lie in (0, 1], got {lengths.tolist()}"
+                f"lengths must lie in (0, 1] and give each item one of the "
+                f"{noisy.shape[1]} samples, got {lengths.tolist()}"
             )
         _check_options(seed, mix)
-        samples = (lengths * noisy.shape[1]).round()[:, None]
         inside = torch.arange(noisy.shape[1], device=noisy.device) < samples
         noisy = noisy.where(inside, 0)
         for i, wav in enumerate(noisy):
             check_finite(f"item {i} of the batch", wav[None])
         with self._context():
             wavs, _ = self.mods.enhance_model(noisy, lengths, seed, num_steps)
-            return wavs + mix * (noisy - wavs)
+            return wavs.lerp(noisy, mix)
 
     def forward(self, noisy, lengths=None):
         """As ``enhance_batch``."""
@@ -183,14 +177,14 @@ class GALDSEEnhancement(Pretrained):
         wav : torch.Tensor
             Enhanced floats of the same shape.
         """
-        wav = floats(torch.as_tensor(wav))
+        wav = floats(torch.as_tensor(wav).detach().cpu())
         if wav.ndim not in (1, 2):
             raise ValueError(
                 "a waveform has shape (N,), (C, N) or (N, C), got "
                 f"{tuple(wav.shape)}"
             )
         channels = wav if wav.ndim > 1 else wav[None]
-        time_first = channels.shape[0] > channels.shape[1]
+        time_first = wav.ndim > 1 and wav.shape[0] > wav.shape[1]
         source = Waveform(
             "the waveform",
             channels.t() if time_first else channels,
@@ -200,7 +194,9 @@ class GALDSEEnhancement(Pretrained):
         enhanced = torch.cat(list(blocks), dim=-1)
         return (enhanced.t() if time_first else enhanced).reshape(wav.shape)
 
-    def enhance_folder(self, folder, output_folder, overwrite=False, **options):
+    def enhance_folder(
+        self, folder, output_folder, overwrite=False, progress=True, **options
+    ):
         """Enhance all audio files below a folder.
 
         Arguments
@@ -209,6 +205,8 @@ class GALDSEEnhancement(Pretrained):
             Files keep their names and subfolders.
         overwrite : bool
             Files that are there already are skipped otherwise.
+        progress : bool
+            Show a bar of the seconds of audio.
         **options
             ``num_steps``, ``seed``, ``mix``: see the class.
 
@@ -218,7 +216,7 @@ class GALDSEEnhancement(Pretrained):
             One for each file; a file that failed has an ``error``.
         """
         jobs = planned([folder], output_folder)
-        return run_jobs(self, jobs, overwrite, **options)
+        return run_jobs(self, jobs, overwrite, progress, **options)
 
     def enhance_blocks(self, source, *, num_steps=None, seed=0, mix=0.0):
         """Enhance a stream, for recordings that should not be in memory.
@@ -266,8 +264,23 @@ class GALDSEEnhancement(Pretrained):
             yield block.float().detach().cpu()
 
 
-def _may_be_on_the_hub(source):
-    return re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", source)
+def is_folder(source, *names):
+    """Whether a model is in a folder; otherwise it may be on the hub.
+
+    FileNotFoundError if it is in neither, before the hub is asked, or if the
+    folder has not all files of these names.
+    """
+    if not Path(source).is_dir():
+        if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
+            raise FileNotFoundError(f"{source} is no folder")
+        return False
+    for name in names:
+        if not (Path(source) / name).is_file():
+            raise FileNotFoundError(
+                f"{source} has no {name}; a training is made into a model by "
+                "`galdse export RUN_FOLDER OUT`"
+            )
+    return True
 
 
 def _check_options(seed, mix):

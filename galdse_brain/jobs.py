@@ -6,13 +6,15 @@ Authors
 
 import glob
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
 from tqdm import tqdm
 
-from galdse_brain.audio import SUFFIXES, Recording, file_format, written
+from galdse_brain.audio import SUFFIXES, Recording, written
+
+BAR = "{l_bar}{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
 
 
 class Outcome(NamedTuple):
@@ -31,7 +33,8 @@ def planned(inputs, output):
     Arguments
     ---------
     inputs : list of str or pathlib.Path
-        Files, folders (all audio files below them) and globs.
+        Files, folders (all audio files below them, without those in
+        ``output``) and globs.
     output : str or pathlib.Path
         A folder; for a single file also a file, if it has a suffix.
 
@@ -39,23 +42,34 @@ def planned(inputs, output):
     -------
     jobs : list of (pathlib.Path, pathlib.Path)
         FileNotFoundError for an input that is not there, ValueError if two
-        inputs would have one output.
+        inputs would have one output, or one would be its own.
     """
     output, jobs = Path(output), []
     for given in map(Path, inputs):
         found = [given] if given.exists() else sorted(_matches(given))
         for path in found:
-            below = sorted(_audio_files(path)) if path.is_dir() else [path]
-            base = path if path.is_dir() else path.parent
+            is_dir = path.is_dir()
+            below = sorted(_audio_files(path, output)) if is_dir else [path]
+            base = path if is_dir else path.parent
             jobs += [(one, output / one.relative_to(base)) for one in below]
     one_file = len(jobs) == 1 and not any(Path(i).is_dir() for i in inputs)
     if one_file and output.suffix and not output.is_dir():
         jobs = [(jobs[0][0], output)]
+    return checked(jobs)
+
+
+def checked(jobs):
+    """Jobs without repetitions.
+
+    ValueError if two sources would have one target, or one would be its own.
+    """
     owners = {}
     for source, target in jobs:
         other = owners.setdefault(target, source)
-        if other != source:
+        if other.resolve() != source.resolve():
             raise ValueError(f"{other} and {source} would both become {target}")
+        if target.resolve() == source.resolve():
+            raise ValueError(f"{source} would be replaced, choose another name")
     return [(source, target) for target, source in owners.items()]
 
 
@@ -66,8 +80,16 @@ def _matches(pattern):
     return found
 
 
-def _audio_files(folder):
-    found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES]
+def _audio_files(folder, output):
+    made = output.resolve()
+    inside = folder.resolve() in made.parents
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not (inside and made in path.resolve().parents)
+    ]
     if not found:
         raise FileNotFoundError(f"{folder} holds no audio file")
     return found
@@ -90,9 +112,7 @@ def saved(blocks, source, path):
     block : torch.Tensor
         The same blocks.
     """
-    same = file_format(path) == source.format
-    subtype = source.subtype if same else None
-    with written(path, source.sample_rate, source.channels, subtype) as write:
+    with written(path, source) as write:
         for block in blocks:
             write(block)
             yield block
@@ -120,22 +140,25 @@ def run_jobs(model, jobs, overwrite=False, progress=True, **options):
         One for each job.
     """
     total = sum(_seconds(source) for source, _ in jobs)
-    bar = tqdm(total=round(total, 1), unit="s", disable=not progress)
+    bar = tqdm(total=total, bar_format=BAR, disable=not progress)
     outcomes = []
     with bar:
         for source, target in jobs:
             bar.set_postfix_str(source.name)
-            if target.exists() and not overwrite:
-                bar.update(_seconds(source))
-                outcomes.append(Outcome(source, target, skipped=True))
-                continue
             try:
+                if target.exists() and not overwrite:
+                    bar.update(_seconds(source))
+                    outcomes.append(Outcome(source, target, skipped=True))
+                    continue
                 recording = Recording(source)
                 blocks = model.enhance_blocks(recording, **options)
-                for block in saved(blocks, recording, target):
-                    bar.update(block.shape[-1] / recording.sample_rate)
+                with closing(saved(blocks, recording, target)) as made:
+                    for block in made:
+                        bar.update(block.shape[-1] / recording.sample_rate)
             except (OSError, ValueError, RuntimeError) as error:
-                outcomes.append(Outcome(source, target, error=str(error)))
+                outcomes.append(
+                    Outcome(source, target, error=str(error) or repr(error))
+                )
             else:
                 seconds = recording.num_samples / recording.sample_rate
                 outcomes.append(Outcome(source, target, seconds))
@@ -144,9 +167,10 @@ def run_jobs(model, jobs, overwrite=False, progress=True, **options):
 
 def _seconds(source):
     try:
-        return soundfile.info(str(source)).duration
-    except (OSError, RuntimeError):
+        recording = Recording(source)
+    except (OSError, ValueError):
         return 0.0
+    return recording.num_samples / recording.sample_rate
 
 
 def summary(outcomes, started):

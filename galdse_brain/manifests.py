@@ -21,13 +21,17 @@ def read_manifest(path, data_root):
     Returns
     -------
     entries : dict
-        ValueError if an entry has no ``noisy_wav``.
+        ValueError if it is no manifest, or an entry has no ``noisy_wav``.
     """
     text = Path(path).read_text(encoding="utf-8")
-    entries = json.loads(text.replace("{data_root}", str(data_root)))
-    for name, entry in entries.items():
-        if "noisy_wav" not in entry:
-            raise ValueError(f"{path}: {name} has no noisy_wav")
+    quoted = json.dumps(str(data_root), ensure_ascii=False)[1:-1]
+    try:
+        entries = json.loads(text.replace("{data_root}", quoted))
+        missing = [n for n, e in entries.items() if "noisy_wav" not in e]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is no manifest: {error}") from error
+    if missing:
+        raise ValueError(f"{path}: {missing[0]} has no noisy_wav")
     return entries
 
 
@@ -60,4 +64,5 @@ def write_manifest(entries, output, path):
         if target.is_file()
     }
     text = json.dumps(enhanced, indent=2, ensure_ascii=False)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text, encoding="utf-8")

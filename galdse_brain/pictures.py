@@ -4,12 +4,17 @@ Authors
  * The galdse developers
 """
 
+from itertools import takewhile
+
 import matplotlib
 import torch
 
 matplotlib.use("agg")
 
 from matplotlib.figure import Figure  # noqa: E402
+
+from galdse_brain.audio import Recording  # noqa: E402
+from galdse_brain.streams import first  # noqa: E402
 
 N_FFT = 512
 HOP = 128
@@ -62,3 +67,27 @@ def spectrograms(path, wavs, maps, sample_rate):
         figure.colorbar(drawn, ax=axis)
     axes[-1].set_xlabel("seconds")
     figure.savefig(path, dpi=100)
+
+
+def plot(outcomes):
+    """Spectrograms of the first minute, beside each file that was made.
+
+    Arguments
+    ---------
+    outcomes : list of Outcome
+        See ``galdse_brain.jobs``. ``a.wav`` gets an ``a.wav.png``.
+    """
+    for outcome in outcomes:
+        if outcome.seconds:
+            pair = {"noisy": outcome.source, "enhanced": outcome.target}
+            wavs = {name: beginning(path) for name, path in pair.items()}
+            rate = Recording(outcome.source).sample_rate
+            path = outcome.target.with_name(f"{outcome.target.name}.png")
+            spectrograms(path, wavs, {}, rate)
+
+
+def beginning(path, seconds=60):
+    """First channel of the first minute of a file."""
+    recording = Recording(path)
+    blocks = first(recording.blocks(), seconds * recording.sample_rate)
+    return torch.cat([*takewhile(torch.numel, blocks)], dim=1)[0]

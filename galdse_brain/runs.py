@@ -16,6 +16,7 @@ from speechbrain.utils.checkpoints import Checkpointer
 from galdse_brain.enhancer import Enhancer
 
 PREFIX = "module."  # AveragedModel calls what it averages so.
+KEYS = "enhancer", "selection_metric", "annotations", "data_folder"
 PARTS = "sample_rate", "spec", "system"
 
 
@@ -102,7 +103,11 @@ def settings(run_folder):
     path = Path(run_folder) / "hyperparams.yaml"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {run_folder} is no run")
-    return YAML().load(path)
+    found = YAML().load(path) or {}
+    missing = [key for key in KEYS if key not in found]
+    if missing:
+        raise ValueError(f"{path} has no {missing[0]}: {run_folder} is no run")
+    return found
 
 
 def pairs(run_folder, split):

@@ -57,14 +57,12 @@ def resampled_length(num_samples, rate, new_rate):
 
 def mixed(enhanced, noisy, mix):
     """Blocks of ``(1 - mix) enhanced + mix noisy``, both streams (C, n)."""
-    ahead = None
+    ahead = next(noisy)
     for block in enhanced:
-        parts = [] if ahead is None else [ahead]
-        while sum(part.shape[-1] for part in parts) < block.shape[-1]:
-            parts.append(next(noisy))
-        ahead = torch.cat(parts, dim=-1)
+        while ahead.shape[-1] < block.shape[-1]:
+            ahead = torch.cat([ahead, next(noisy)], dim=-1)
         now, ahead = ahead.tensor_split([block.shape[-1]], dim=-1)
-        yield block + mix * (now - block)
+        yield block.lerp(now, mix)
 
 
 def first(blocks, num_samples):

@@ -8,18 +8,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.importutils import LazyModule
 
+from galdse_brain.enhancer import Enhancer
+from galdse_brain.export import write_folder
+from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets.guidance import GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.paths.bbed import BBED
 from galdse_brain.paths.bridge_ve import BridgeVE
 from galdse_brain.paths.ouve import OUVE
 from galdse_brain.paths.residual_shift import ResidualShift
+from galdse_brain.recipe import read_recipe
 from galdse_brain.samplers import markov, walk
+from galdse_brain.spec import SpecTransform
 from galdse_brain.systems.galdse import GALDSE
 
+CPU = {"device": "cpu"}
+TINY_MODEL = """
+hidden_size: 4
+channels: 8
+multipliers: [1, 1, 1, 1]
+"""
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.append(str(GOLDEN))
@@ -85,3 +98,59 @@ def small_system(path):
     """GALD-SE with little networks, in evaluation mode."""
     guidance, net = GuidanceNet(hidden_size=4), NCSNpp(channels=8)
     return GALDSE(path, guidance, net, partial(walk, keep=markov)).eval()
+
+
+def waken(enhancer):
+    """Replace the zeros that an untrained network ends in."""
+    torch.manual_seed(0)
+    for parameter in enhancer.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=1.0)
+    return enhancer.eval()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A folder that ``from_hparams`` loads, with tiny networks."""
+    folder = tmp_path_factory.mktemp("model")
+    recipe = read_recipe(ROOT / "hparams" / "galdse.yaml", TINY_MODEL)
+    yaml = resolve_references(recipe).getvalue()
+    parts = load_hyperpyyaml(yaml)
+    enhancer = waken(Enhancer(parts["system"], parts["spec"]))
+    noise = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(1))
+    soundfile.write(folder / "noisy.wav", noise.numpy(), 16000)
+    about = {
+        "training_data": "8 pairs of `corpus`",
+        "epoch": 3,
+        "selection_metric": "pesq",
+        "loss_weights": {"spec_mse": 1.0},
+    }
+    out = folder / "exported"
+    return write_folder(out, yaml, enhancer, about, folder / "noisy.wav")
+
+
+class Unchanged(torch.nn.Module):
+    """A system that changes nothing, for what is around it."""
+
+    def enhance(self, y, randn_like, num_steps):
+        """The spectrogram as it is."""
+        return y
+
+
+def make_unchanged():
+    """An interface to a model that changes nothing."""
+    enhancer = Enhancer(Unchanged(), SpecTransform(alpha=0.5, beta=0.5))
+    modules, hparams = {"enhance_model": enhancer}, {"sample_rate": 16000}
+    return GALDSEEnhancement(modules, hparams, run_opts=CPU)
+
+
+@pytest.fixture
+def unchanged():
+    """See ``make_unchanged``."""
+    return make_unchanged()
+
+
+@pytest.fixture
+def tiny(exported):
+    """The tiny model of the exported folder."""
+    return GALDSEEnhancement.from_hparams(exported, run_opts=CPU)

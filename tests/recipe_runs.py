@@ -1,6 +1,7 @@
 """Runs of the real train.py, in this process, on a corpus of seconds."""
 
 import math
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -9,11 +10,19 @@ from unittest import mock
 import numpy as np
 import soundfile
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "VoicebankDEMAND" / "galdse"
+HERE = Path(__file__).parent
+# Processes that tests start import what the tests do.
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent)]),
+}
+RECIPE = HERE.parent / "recipes" / "VoicebankDEMAND" / "galdse"
 TINY = {
     "enhancer": "{channels: 8, hidden_size: 4}",
     "batch_size": 2,
     "num_workers": 0,
+    "score_jobs": 0,
     "number_of_epochs": 1,
     "number_of_steps": 20,
     "device": "cpu",

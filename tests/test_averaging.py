@@ -12,14 +12,15 @@ from galdse_brain.averaging import warmed_up_average
 def averaged(model, decay=0.999):
     """The average as the recipes build it."""
     average = partial(warmed_up_average, decay=decay)
-    return AveragedModel(model, avg_fn=average, use_buffers=True)
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def test_the_weight_of_the_past_warms_up():
     zero, one = torch.zeros(()), torch.ones(())
     for n, past in ((1, 0.181818), (10, 0.55), (100, 0.918182), (1e6, 0.999)):
-        value = warmed_up_average(one, zero, torch.tensor(n), decay=0.999)
-        torch.testing.assert_close(value.item(), past, atol=1e-6, rtol=0)
+        averaged = [one.clone()]
+        warmed_up_average(averaged, [zero], torch.tensor(n), decay=0.999)
+        torch.testing.assert_close(averaged[0].item(), past, atol=1e-6, rtol=0)
 
 
 def test_averages_of_equal_weights_are_the_weights():

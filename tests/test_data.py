@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 from speechbrain.dataio import audio_io
+from speechbrain.utils.epoch_loop import EpochCounter
 
 from galdse_brain.data import pad_around, paired_datasets
 
@@ -26,7 +27,15 @@ def write_pair(folder, name, num_samples, rate=RATE, noisy_samples=None):
 
 
 @pytest.fixture
-def datasets(tmp_path):
+def epochs():
+    """In the first epoch."""
+    counter = EpochCounter(100)
+    next(counter)
+    return counter
+
+
+@pytest.fixture
+def datasets(tmp_path, epochs):
     """Builds the three splits, with crops of 100 samples."""
 
     def build(entries):
@@ -37,15 +46,18 @@ def datasets(tmp_path):
             data_folder=str(tmp_path),
             sample_rate=RATE,
             segment_samples=100,
+            seed=0,
+            epochs=epochs,
         )
 
     return build
 
 
-def test_crops_are_fresh_and_aligned(tmp_path, datasets):
+def test_crops_are_fresh_and_aligned(tmp_path, datasets, epochs):
     train = datasets(write_pair(tmp_path, "p1_001", 1000))["train"]
     starts = set()
     for _ in range(20):
+        next(epochs)
         item = train[0]
         assert torch.equal(item["clean_sig"], -item["noisy_sig"])
         start = round(item["clean_sig"][0].item() * 65536)

@@ -118,6 +118,25 @@ def test_gradients_reach_weights_and_waveform(enhancer):
     assert all(g is not None and g.isfinite().all() for g in grads)
 
 
+def test_training_mode_changes_neither_output_nor_statistics(enhancer):
+    noisy = torch.randn(2, 3000)
+    expected, _ = enhancer.eval()(noisy)
+    before = {name: b.clone() for name, b in enhancer.named_buffers()}
+    wavs, _ = enhancer.train()(noisy)
+    assert torch.equal(wavs, expected)
+    assert all(torch.equal(b, before[n]) for n, b in enhancer.named_buffers())
+    # What cuDNN asks of a recurrence that gradients go through
+    assert enhancer.system.guidance.recurrence[0].time.rnn.training
+
+
+def test_a_new_enhancer_computes_as_in_evaluation(small_system):
+    noisy = torch.randn(1, 3000)
+    enhancer = Enhancer(small_system.train(), SPEC)
+    fresh, _ = enhancer(noisy)
+    expected, _ = enhancer.eval()(noisy)
+    assert torch.equal(fresh, expected)
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_weights_that_do_not_fit_are_refused(enhancer, strict):
     state = enhancer.state_dict()

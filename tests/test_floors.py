@@ -17,6 +17,7 @@ FLOORS = {
     "jobs": 1,
     "manifests": 0,
     "averaging": 0,
+    "schedules": 0,
     "nets": 1,
     "objectives": 1,
     "metrics": 1,
@@ -25,21 +26,28 @@ FLOORS = {
     "systems": 2,
     "results": 2,
     "enhancer": 3,
+    "checkpoints": 4,
     "convert": 4,
     "inference": 4,
     "compat": 1,
     "card": 0,
     "export": 5,
     "cli": 6,
-    "brain": 4,
     "data": 4,
-    "runs": 4,
+    "gallery": 4,
+    "progress": 4,
+    "ranks": 4,
     "recipe": 4,
+    "runs": 4,
+    "scoring": 4,
+    "mixing": 5,
+    "trainer": 5,
+    "brain": 6,
 }
 FILES = sorted(PACKAGE.glob("**/*.py"))
 SCRIPTS = [
     path
-    for folder in ("recipes", "tools", "benchmarks")
+    for folder in ("recipes", "tools", "benchmarks", "examples")
     for path in sorted((ROOT / folder).glob("**/*.py"))
     if not path.is_symlink()
 ]

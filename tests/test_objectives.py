@@ -2,12 +2,19 @@
 
 import pytest
 import torch
+import torch_pesq.loss
 from torch import nn
+from torchaudio.functional import lfilter
 from weights import official_checkpoint
 
 from galdse_brain.convert import published
 from galdse_brain.enhancer import normalize
-from galdse_brain.objectives import NegSISNR, Objective, PESQLoss
+from galdse_brain.objectives import (
+    NegSISNR,
+    Objective,
+    PESQLoss,
+    filter_by_fft,
+)
 from galdse_brain.paths.residual_shift import ResidualShift
 from galdse_brain.spec import SpecTransform
 
@@ -111,6 +118,28 @@ def test_pesq_grows_with_the_noise():
     noise = torch.randn(1, 16000)
     errors = [PESQLoss()(clean + g * noise, clean) for g in (0.1, 1, 10)]
     assert 0 < errors[0] < errors[1] < errors[2]
+
+
+def test_filters_in_the_spectrum_are_the_recursion(monkeypatch):
+    loss = PESQLoss()  # Of torch-pesq, with the filters replaced
+    calls = []
+
+    def spy(*args, clamp):
+        calls.append(args)
+        return filter_by_fft(*args, clamp=clamp)
+
+    monkeypatch.setattr(torch_pesq.loss, "lfilter", spy)
+    clean = 0.1 * torch.randn(2, 16000)
+    estimate = (clean + 0.05 * torch.randn(2, 16000)).requires_grad_()
+    ours = loss(estimate, clean)
+    assert {len(a) for _, a, _ in calls} == {3, 11}
+    for wav, a, b in calls:
+        wav = wav.detach()
+        expected = lfilter(wav.double(), a.double(), b.double(), clamp=False)
+        error = filter_by_fft(wav, a, b, clamp=False) - expected
+        assert error.abs().max() < 1e-6 * expected.abs().max()
+    monkeypatch.setattr(torch_pesq.loss, "lfilter", lfilter)
+    torch.testing.assert_close(ours, loss(estimate, clean), atol=0, rtol=1e-4)
 
 
 @pytest.mark.parametrize("silent", [("x_0",), ("y",), ("x_0", "y")])

@@ -106,7 +106,9 @@ def test_every_block_of_the_readme_runs(place, monkeypatch):
     )
     monkeypatch.setattr(
         "huggingface_hub.upload_folder",
-        lambda repo_id, folder_path: uploads.append(Path(folder_path).name),
+        lambda repo_id, folder_path, allow_patterns: uploads.append(
+            Path(folder_path).name
+        ),
     )
     names = {}
     for language, block in BLOCKS:

@@ -1,6 +1,7 @@
 """Training through the real train.py: files, resume, selection, errors."""
 
 import csv
+import json
 import math
 import shutil
 from unittest import mock
@@ -12,6 +13,7 @@ from hyperpyyaml import load_hyperpyyaml
 from recipe_runs import RECIPE, TINY, log_lines, train, write_corpus
 from speechbrain.utils.checkpoints import Checkpointer
 
+from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import estoi, si_sdr
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.recipe import read_recipe
@@ -172,6 +174,16 @@ def test_an_enhancer_is_loaded_from_a_run(run, trained):
     assert not enhancer.training
 
 
+def test_a_run_exports_its_best_weights(run):
+    model = GALDSEEnhancement.from_hparams(run / "exported")
+    enhancer, noisy = load_enhancer(run), torch.randn(1, 9000)
+    with torch.no_grad():
+        assert torch.equal(model.enhance_batch(noisy), enhancer(noisy)[0])
+    about = json.loads((run / "exported" / "config.json").read_text())
+    assert list(about["scores"]) == ["noisy", "mask alone", "enhanced"]
+    assert about["test_pairs"] == 2
+
+
 def test_fine_tuning_starts_from_the_averaged_weights(corpus, run):
     recipe = read_recipe(
         RECIPE / "hparams" / "galdse_finetune.yaml",
@@ -189,13 +201,14 @@ def test_spent_steps_end_training_and_more_steps_go_on(corpus, tmp_path):
     budget = {"number_of_steps": 3, "number_of_epochs": 100}
     train(corpus, tmp_path, **budget)
     first, second, _ = log_lines(tmp_path)
-    assert "steps: 2, lr: 1.00e-05" in first  # 2 of 200 steps of warm-up
-    assert "steps: 3, lr: 1.50e-05" in second
+    # The second of 200 steps of warm-up, with a third of the budget spent
+    assert "steps: 2, lr: 6.67e-06" in first
+    assert "steps: 3, lr: 5.00e-06" in second
     train(corpus, tmp_path, **budget)
     assert len(log_lines(tmp_path)) == 3 + 1  # Only tested again
-    train(corpus, tmp_path, number_of_steps=400, number_of_epochs=3)
+    train(corpus, tmp_path, number_of_steps=500, number_of_epochs=3)
     *_, third, _ = log_lines(tmp_path)
-    assert "steps: 5, lr: 2.50e-05" in third
+    assert "steps: 5, lr: 2.48e-05" in third
 
 
 def test_all_five_losses_train(corpus, tmp_path):
@@ -253,6 +266,7 @@ def test_half_precision_trains(corpus, tmp_path):
 def test_debug_leaves_no_checkpoint(corpus, tmp_path):
     train(corpus, tmp_path, "--debug")
     assert not list(tmp_path.glob("save/CKPT*"))
+    assert not (tmp_path / "exported").exists()
     assert len(log_lines(tmp_path)) == 2
 
 

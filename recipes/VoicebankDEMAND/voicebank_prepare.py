@@ -73,6 +73,7 @@ def prepare_voicebank(
     download=False,
     skip_prep=False,
     num_workers=None,
+    splits=SPLITS,
 ):
     """Writes train.json, valid.json and test.json for VoiceBank-DEMAND.
 
@@ -101,6 +102,8 @@ def prepare_voicebank(
         Whether to only check that the files exist. None as for download.
     num_workers : int, optional
         Threads that check and resample, by default a few more than cores.
+    splits : sequence of str
+        Those that are written, or checked.
 
     Example
     -------
@@ -116,7 +119,7 @@ def prepare_voicebank(
     0.5
     """
     data_folder, save_folder = Path(data_folder), Path(save_folder)
-    jsons = {split: save_folder / f"{split}.json" for split in SPLITS}
+    jsons = {split: save_folder / f"{split}.json" for split in splits}
     if skip_prep in (True, None):
         check_jsons(jsons.values())
         return
@@ -126,6 +129,7 @@ def prepare_voicebank(
     items = {
         split: prepare_split(split, pairs, data_folder, num_workers)
         for split, pairs in find_splits(data_folder, valid_speakers).items()
+        if split in splits
     }
     save_folder.mkdir(parents=True, exist_ok=True)
     for split, path in jsons.items():

@@ -19,7 +19,7 @@ from speechbrain.utils.distributed import ddp_init_group, run_on_main
 from voicebank_prepare import prepare_voicebank
 
 from galdse_brain.brain import EnhancementBrain
-from galdse_brain.data import paired_datasets
+from galdse_brain.export import export_run
 from galdse_brain.recipe import read_recipe, save_resolved
 
 if __name__ == "__main__":
@@ -39,14 +39,10 @@ if __name__ == "__main__":
             "valid_speakers": hparams["valid_speakers"],
             "download": hparams["download"],
             "skip_prep": hparams["skip_prep"],
+            "splits": list(hparams["annotations"]),
         },
     )
-    datasets = paired_datasets(
-        hparams["annotations"],
-        hparams["data_folder"],
-        hparams["sample_rate"],
-        hparams["segment_samples"],
-    )
+    datasets = hparams["datasets"]()
 
     brain = EnhancementBrain(
         modules=hparams["modules"],
@@ -67,3 +63,12 @@ if __name__ == "__main__":
         max_key=hparams["selection_metric"],
         test_loader_kwargs=hparams["test_dataloader_opts"],
     )
+    if not brain.debug:
+        run_on_main(
+            export_run,
+            kwargs={
+                "run_folder": hparams["output_folder"],
+                "out": hparams["exported_folder"],
+                "overwrite": True,
+            },
+        )
