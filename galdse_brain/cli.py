@@ -6,6 +6,7 @@ Authors
 
 import argparse
 import math
+import signal
 import sys
 import time
 from io import BytesIO
@@ -30,6 +31,8 @@ STANDARD = Path("-")
 def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
     args = parser().parse_args(argv)
+    # What ends a job on a cluster should leave no half file either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(args.command(args))
     except (OSError, ValueError, ImportError, RuntimeError) as error:

@@ -4,10 +4,12 @@ import io
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -308,6 +310,25 @@ def test_an_interrupt_is_said_in_one_line(enhance, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "run_jobs", interrupted)
     done = enhance(write(tmp_path / "a.wav"), "-o", tmp_path / "out")
     assert done.code == 130 and "interrupted" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
+def test_a_command_that_is_stopped_leaves_no_half_file(
+    exported, tmp_path, number
+):
+    write(tmp_path / "hour.wav", 3600 * 16000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galdse_brain.cli", "enhance", "--model"]
+        + [exported, tmp_path / "hour.wav", "-o", tmp_path / "out.wav"],
+        stderr=subprocess.PIPE,
+    )
+    while not list(tmp_path.glob(".galdse-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert "interrupted" in process.communicate()[1].decode()
+    assert process.returncode == 130
+    assert names(tmp_path) == ["hour.wav"]
 
 
 def test_a_picture_is_beside_every_file_that_was_made(enhance, tmp_path):
