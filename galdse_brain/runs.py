@@ -70,11 +70,8 @@ def best_weights(run_folder):
 
 
 def start_from(system, run_folder):
-    """Give a system the averaged weights of a trained run, to fine-tune.
-
-    ValueError if the run is of another system: equal networks may mean
-    different things.
-    """
+    """Give a system the averaged weights of a run; ValueError if of another."""
+    # Weights that fit may mean another thing: a spectrogram or its noise.
     found = settings(run_folder)["enhancer"]["system"].tag.value
     kind = type(system)
     expected = f"!new:{kind.__module__}.{kind.__qualname__}"

@@ -102,29 +102,16 @@ def predictor_corrector(
     estimate,
     y,
     corrector_steps=1,
-    snr=0.5,
     num_steps=None,
     randn_like=torch.randn_like,
 ):
     """Reverse SDE with annealed Langevin steps (arXiv 2011.13456).
 
     At each time first the corrector, ``x + e score + sqrt(2 e) noise`` with
-    ``e = 2 (snr s_t)^2``, then one Euler-Maruyama step; the last is without
-    noise.
-
-    Arguments
-    ---------
-    path, estimate, y, num_steps, randn_like
-        See ``walk``; the path needs an ``sde``.
-    corrector_steps : int
-        Corrections at each time; 0 leaves the predictor alone.
-    snr : float
-        Step size of the corrector.
-
-    Returns
-    -------
-    x_0 : torch.Tensor
-        Shape (B, 2, F, T), after ``num_steps (1 + corrector_steps)`` calls.
+    ``e = s_t^2 / 2`` (the published "snr" of 0.5), then one Euler-Maruyama
+    step; the last is without noise. Arguments and result as of ``walk``, but
+    the path needs an ``sde``, and there are ``num_steps (1 + corrector_steps)``
+    calls.
     """
     mean, std = path.prior(y)
     for t, u in pairwise(path.times(num_steps)):
@@ -133,7 +120,7 @@ def predictor_corrector(
         _, _, s = path.coefficients(t)
         for _ in range(corrector_steps):
             noise = path.noise(x, estimate(x, t), y, t)
-            x = x + 2 * snr * s * (randn_like(y) - snr * noise)
+            x = x + s * (randn_like(y) - noise / 2)
         noise = path.noise(x, estimate(x, t), y, t)
         rate, diffusion = path.sde(t)
         mean = x - (rate * (y - x) + diffusion * noise / s) * dt
@@ -146,19 +133,15 @@ def probability_flow(
 ):
     """Probability-flow ODE by Heun's method, then the estimate itself.
 
-    On the path's grid and not with steps that adapt themselves, which would
-    make an item depend on its batch.
-
-    Arguments and result as of ``walk``, but the path needs an ``sde``, and
-    there are ``2 num_steps - 1`` calls.
+    On the path's grid: steps that adapt themselves would make an item depend
+    on its batch. Arguments and result as of ``walk``, but the path needs an
+    ``sde``, and there are ``2 num_steps - 1`` calls.
     """
 
     def slope(x, t):
         rate, diffusion = path.sde(t)
-        noise = path.noise(x, estimate(x, t), y, t)
-        return rate * (y - x) + diffusion * noise / (
-            2 * path.coefficients(t)[2]
-        )
+        score = -path.noise(x, estimate(x, t), y, t) / path.coefficients(t)[2]
+        return rate * (y - x) - diffusion / 2 * score
 
     mean, std = path.prior(y)
     x = mean + std * randn_like(y)

@@ -47,6 +47,7 @@ SDES = {
 PATHS = {
     "resshift_default": partial(ResidualShift, 0.5, 0.39, 0.005),
     "resshift_finetune": partial(ResidualShift, 0.1, 0.39, 0.006),
+    "resshift_issue1": partial(ResidualShift, 0.3, 0.39, 0.003),
     **SDES,
 }
 

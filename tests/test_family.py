@@ -24,10 +24,16 @@ MEMBERS = {
     ),
     "predictive_mini": (SMALL, None, {"spec_mse"}),
     "sgmse_mini": (STEPS, None, {"score"}),
+    "sgmse_full": (STEPS, None, {"score"}),
     "bbed_mini": (STEPS, None, {"score"}),
     "storm_mini": (
         f"sgmse: {{{STEPS}}}, prediction: {{{SMALL}}}",
         None,
+        {"predictor", "score"},
+    ),
+    "storm_frozen": (
+        f"sgmse: {{{STEPS}}}, prediction: {{{SMALL}}}",
+        "predictive_mini",
         {"predictor", "score"},
     ),
     "ensemble_mini": (
@@ -63,6 +69,7 @@ def trained(corpus, tmp_path_factory):
                     folder / name,
                     recipe=name,
                     enhancer=f"{{{enhancer}}}",
+                    segment_samples=8064,
                     **overrides,
                 ),
             )
@@ -112,6 +119,17 @@ def test_a_checkpoint_of_another_system_is_refused_with_both_names(trained):
         ValueError, match=r"bridge_mini holds .*DataPrediction, .*score\.Score"
     ):
         start_from(system, run)
+
+
+def test_a_frozen_predictor_stays_as_it_was(trained):
+    start, _ = trained("predictive_mini")
+    run, variables = trained("storm_frozen")
+    after = best_weights(run)
+    for key, value in best_weights(start).items():
+        assert torch.equal(after[f"predictor.{key}"], value)
+    spec = variables["hparams"]["modules"]["spec"]
+    learnt = trained("predictive_mini")[1]["hparams"]["modules"]["spec"]
+    assert (spec.alpha, spec.beta) == (learnt.alpha, learnt.beta)
 
 
 @pytest.mark.parametrize("name", ["crp_mini", "galdse_crp_mini"])

@@ -27,6 +27,7 @@ SDE_SAMPLERS = [
 ]
 SHAPE = (1, 2, 16, 16)
 every_path = pytest.mark.parametrize("name", PATHS)
+# The bridge starts where its rate is infinite.
 every_sde = pytest.mark.parametrize("name", [n for n in SDES if n != "sbve"])
 
 

@@ -68,15 +68,28 @@ def test_single_precision_is_enough(name):
         )
 
 
-@pytest.mark.parametrize(
-    "name, where, highest",
-    [("bbed_052", 0.7133, 0.539752), ("sbve", 0.709481, 0.549008)],
-)
-def test_the_noise_is_highest_where_it_is_published_to_be(name, where, highest):
+def test_the_noise_is_highest_where_it_is_published_to_be(closed_forms):
+    bridge = closed_forms["sbve"]
     t = torch.linspace(0, 0.999, 100000, dtype=torch.float64)
-    s = SDES[name]().coefficients(t)[2].flatten()
-    assert t[s.argmax()].item() == pytest.approx(where, abs=1e-4)
-    assert COMPLEX * s.max().item() == pytest.approx(highest, abs=1e-6)
+    for name, where, highest in (
+        ("bbed_052", 0.7133, 0.539752),
+        ("sbve", bridge["t_peak"], bridge["std_peak"]),
+    ):
+        s = SDES[name]().coefficients(t)[2].flatten()
+        assert t[s.argmax()].item() == pytest.approx(where, abs=1e-4)
+        assert COMPLEX * s.max().item() == pytest.approx(highest, abs=1e-6)
+
+
+def test_the_bridge_spreads_as_published(closed_forms):
+    """sigma(t) = g without the pinning; sqrt(eta) of it at the end."""
+    path = SDES["sbve"]()
+    sigma = closed_forms["sbve"]["sigma_T"]
+    assert math.sqrt(path.end) == pytest.approx(sigma, abs=1e-12)
+    t = at(1e-4, 0.03, 0.25, 0.5, 0.75, 1)
+    _, eta, s = (c.flatten() for c in path.coefficients(t))
+    table = [0.006325, 0.111133, 0.358041, 0.578705, 0.817436, 1.098015]
+    assert (sigma * eta.sqrt()).tolist() == pytest.approx(table, abs=1e-6)
+    assert COMPLEX * s[0].item() == pytest.approx(0.006325, abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,16 @@
 """The systems of the family: oracles, gradients, parts that do not fit."""
 
+import re
+from copy import deepcopy
 from functools import partial
+from io import StringIO
 
 import pytest
 import torch
-from conftest import PATHS, SDES
+import torchaudio
+from conftest import PATHS, ROOT, SDES
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAML
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -23,7 +29,7 @@ from galdse_brain.samplers import (
 )
 from galdse_brain.spec import SpecTransform
 from galdse_brain.systems.data_prediction import DataPrediction
-from galdse_brain.systems.ensemble import Ensemble, LogMel, OfWaveform
+from galdse_brain.systems.ensemble import Ensemble, LogMel
 from galdse_brain.systems.few_steps import FewSteps
 from galdse_brain.systems.galdse import GALDSE
 from galdse_brain.systems.guided import Guided
@@ -303,13 +309,41 @@ def test_one_draw_and_equal_draws_are_the_system_itself(log_mel):
     assert (single.distances(torch.stack([draw] * 3)) == 0).all()
 
 
-def test_draws_may_be_compared_by_features_of_the_waveform():
-    spec = SpecTransform(alpha=0.5, beta=0.15, n_fft=62, hop_length=16)
-    features = OfWaveform(spec, lambda wav: wav[:, :, None])
-    common, other = speech(2)
-    draws = [other, common, common]
-    chosen = Ensemble(Drawn(draws), features, 3).enhance(common)
-    assert torch.equal(chosen, common)
+def wavlm():
+    """A self-supervised model of torchaudio, tiny and untrained."""
+    layers = [(8, 10, 5), (8, 8, 4)]
+    sizes = {"embed_dim": 8, "num_layers": 1, "num_heads": 1}
+    sizes |= {"ff_interm_features": 8, "num_buckets": 8, "max_distance": 8}
+    sizes |= {"pos_conv_kernel": 4, "pos_conv_groups": 1}
+    sizes |= {"layer_norm_first": False, "layer_drop": 0.0}
+    drops = ("projection_", "attention_", "ff_interm_", "")
+    return torchaudio.models.wavlm_model(
+        extractor_mode="group_norm",
+        extractor_conv_layer_config=layers,
+        extractor_conv_bias=False,
+        aux_num_out=None,
+        **{f"encoder_{key}": value for key, value in sizes.items()},
+        **{f"encoder_{drop}dropout": 0.0 for drop in drops},
+    )
+
+
+def test_draws_may_be_compared_by_a_self_supervised_model(monkeypatch):
+    """With the lines that stand in ensemble.yaml in place of log-mel's."""
+    bundle = type(torchaudio.pipelines.WAVLM_BASE)
+    monkeypatch.setattr(bundle, "get_model", lambda _: wavlm())
+    yaml = ROOT / "hparams" / "ensemble.yaml"
+    text = re.sub(r"features: \S+LogMel\n(    .*\n)+", "", yaml.read_text())
+    stream = StringIO(re.sub(r"^# (features|   )", r"\1", text, flags=re.M))
+    stream.name = str(yaml)
+    parts = load_hyperpyyaml(
+        stream, "member: {channels: 8, hidden_size: 4}", True
+    )
+    features = parts["system"].features
+    assert "torchaudio" in type(features.model).__module__
+    assert not any(p.requires_grad for p in deepcopy(features).parameters())
+    common, other = torch.randn(2, 2, 2, 256, 16)
+    chosen = Ensemble(Drawn([other, common, common]), features.eval(), 3)
+    assert torch.equal(chosen.enhance(common), common)
 
 
 def test_log_mel_is_that_of_the_waveform_s_power(log_mel):
@@ -355,6 +389,13 @@ def net():
             lambda: GALDSE(SDES["ouve_16k"](), GuidanceNet(4), net(), SDE),
             "GALDSE counts steps, but OUVE has",
         ),
+        (
+            lambda: GALDSE(
+                PATHS["resshift_default"](), GuidanceNet(4), net(), PREDICTOR
+            ),
+            "GALDSE, predictor_corrector and ResidualShift cannot.*is no SDE",
+        ),
+        (lambda: SDES["bbed_052"](num_steps=0), "BBED.*at least 1, got 0"),
         (lambda: FewSteps(bridge(net()), 0), "num_steps.*at least 1, got 0"),
         (lambda: Ensemble(bridge(net()), None, 0), "num_draws.*got 0"),
     ],
@@ -371,41 +412,37 @@ def test_no_steps_are_refused(name):
         system.enhance(torch.randn(SHAPE), num_steps=0)
 
 
-def full(**configuration):
-    """Parameters of NCSN++ as SGMSE+ has it, its fixed frequencies too."""
+def full(**changes):
+    """Parameters of the network of sgmse_full.yaml, and its fixed numbers."""
+    recipe = YAML().load(ROOT / "hparams" / "sgmse_full.yaml")
+    for part in ("spec", "path", "sampler", "system"):
+        del recipe[part]
+    stream = StringIO()
+    YAML().dump(recipe, stream)
     with torch.device("meta"):
-        embedding = FourierEmbedding(128)
-        network = NCSNpp(
-            128,
-            embedding=embedding,
-            combine=torch.add,
-            max_groups=32,
-            **configuration,
-        )
-    return sum(p.numel() for p in network.parameters()), 128
+        network = load_hyperpyyaml(stream.getvalue(), changes)["net"]
+    learnt = sum(p.numel() for p in network.parameters())
+    return learnt, network.embedding.frequencies.numel()
 
 
 def test_the_full_network_has_the_published_size(closed_forms):
     params = closed_forms["params"]
-    learnt, fixed = full(
-        multipliers=(1, 1, 2, 2, 2, 2, 2),
-        num_blocks=2,
-        attention_levels=(4,),
-        cond_channels=2,
-    )
+    learnt, fixed = full()
     assert learnt == params["NCSNpp_sgmse_trainable"]
     assert learnt + fixed == params["NCSNpp_sgmse"]
 
 
 def test_the_networks_of_regeneration_have_the_published_size(closed_forms):
-    params, small = closed_forms["params"], {"multipliers": (1, 2, 2, 2)}
+    params = closed_forms["params"]
+    small = {"multipliers": [1, 2, 2, 2], "num_blocks": 1}
+    small |= {"attention_levels": []}
     for cond_channels, name in (
         (2, "StoRM_score_2cond"),
         (4, "StoRM_score"),
     ):
-        learnt, fixed = full(**small, cond_channels=cond_channels)
+        learnt, fixed = full(**small, net={"cond_channels": cond_channels})
         assert learnt + fixed == params[name]
-    learnt, fixed = full(**small, cond_channels=0)
+    learnt, fixed = full(**small, net={"cond_channels": 0})
     # The published predictor drops these layers, and the time with them.
     time_layers = 256 * 512 + 512 + 512 * 512 + 512
     assert learnt + fixed - time_layers == params["StoRM_predictor"]
@@ -424,6 +461,6 @@ def test_time_is_seen_by_both_embeddings():
         network = NCSNpp(8, (1, 2), 2, embedding, 2, (0, 1), torch.add, 32)
         nn.init.normal_(network.decoder[-1].to_output.weight)
         for block in network.encoder:
-            nn.init.normal_(block.block.conv_out.weight)
+            nn.init.normal_(block.conv_out.weight)
         first = network(x_t, torch.tensor([0.3]), cond)
         assert not torch.equal(network(x_t, torch.tensor([0.9]), cond), first)

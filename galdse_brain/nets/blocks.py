@@ -115,13 +115,7 @@ class StepEmbedding(nn.Module):
 
 
 class FourierEmbedding(nn.Module):
-    """Random Fourier features of ln t, then two dense layers (SGMSE+).
-
-    Arguments
-    ---------
-    features : int
-        Number of frequencies; the output has four times as many channels.
-    """
+    """Random Fourier features of ln t, then two dense layers (SGMSE+)."""
 
     def __init__(self, features):
         super().__init__()
@@ -147,6 +141,8 @@ class ResBlock(nn.Module):
         Applied to both branches, see ``downsample`` and ``upsample``.
     max_groups : int
         Of the normalisation.
+    attention : torch.nn.Module, optional
+        Applied to the output.
     """
 
     def __init__(
@@ -156,9 +152,11 @@ class ResBlock(nn.Module):
         embedding,
         resample=None,
         max_groups=16,
+        attention=None,
     ):
         super().__init__()
         self.resample = nn.Identity() if resample is None else resample
+        self.attention = attention or nn.Identity()
         self.norm_in = group_norm(in_channels, max_groups)
         self.conv_in = conv(in_channels, out_channels, 3)
         self.embed = dense(embedding, out_channels)
@@ -174,7 +172,7 @@ class ResBlock(nn.Module):
         h = self.resample(functional.silu(self.norm_in(x)))
         h = self.conv_in(h) + self.embed(embedding)[:, :, None, None]
         h = self.conv_out(functional.silu(self.norm_out(h)))
-        return (self.skip(self.resample(x)) + h) * SQRT_HALF
+        return self.attention((self.skip(self.resample(x)) + h) * SQRT_HALF)
 
 
 class Attention(nn.Module):

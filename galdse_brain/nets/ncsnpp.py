@@ -19,19 +19,6 @@ from galdse_brain.nets.blocks import (
 )
 
 
-class AttentiveBlock(nn.Module):
-    """A residual block, then attention."""
-
-    def __init__(self, block, channels, max_groups):
-        super().__init__()
-        self.block = block
-        self.attention = Attention(channels, max_groups)
-
-    def forward(self, x, embedding):
-        """(B, C, F, T), (B, embedding) to (B, channels, F, T)."""
-        return self.attention(self.block(x, embedding))
-
-
 class Level(nn.Module):
     """Decoder of one resolution: blocks, then a share of the output."""
 
@@ -110,14 +97,14 @@ class NCSNpp(nn.Module):
         self.num_blocks = num_blocks
         self.combine = combine
         self.down, self.up = downsample(), upsample()
-        self.embedding = StepEmbedding(channels)
-        if embedding is not None:
-            self.embedding = embedding
+        self.embedding = embedding or StepEmbedding(channels)
         self.conv_in = conv(pyramid, channels, 3)
 
         def block(ins, out, resample=None, attentive=False):
-            made = ResBlock(ins, out, 4 * channels, resample, max_groups)
-            return AttentiveBlock(made, out, max_groups) if attentive else made
+            attention = Attention(out, max_groups) if attentive else None
+            return ResBlock(
+                ins, out, 4 * channels, resample, max_groups, attention
+            )
 
         skips = self._build_encoder(block, widths, pyramid, attention_levels)
         self.bottleneck = nn.ModuleList(

@@ -24,13 +24,6 @@ class BridgeVE(LinearSDE):
         Growth and scale of the diffusion, of a complex normal.
     num_steps : int
         Steps of the sampling grid.
-
-    Example
-    -------
-    >>> path = BridgeVE(k=2.6, c=0.4)
-    >>> _, b, s = path.coefficients(torch.tensor([0.5, 1.0]))
-    >>> b.flatten(), s.flatten()
-    (tensor([0.2778, 1.0000]), tensor([0.3478, 0.0000]))
     """
 
     def __init__(self, k, c, num_steps=50):

@@ -69,7 +69,10 @@ class LinearSDE(Path):
         """The number of steps, its default in place of None."""
         steps = self.num_steps if num_steps is None else num_steps
         if steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {steps}")
+            raise ValueError(
+                f"num_steps of {type(self).__name__} must be at least 1, "
+                f"got {steps}"
+            )
         return steps
 
     def prior(self, y):

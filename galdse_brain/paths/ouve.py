@@ -26,14 +26,6 @@ class OUVE(LinearSDE):
         Noise at both ends, of a complex normal.
     num_steps : int
         Steps of the sampling grid.
-
-    Example
-    -------
-    >>> import torch
-    >>> path = OUVE(theta=1.5, sigma_min=0.05, sigma_max=0.5)
-    >>> _, _, s = path.coefficients(torch.tensor([1.0]))
-    >>> s.item() * 2**0.5  # As the paper counts it
-    0.38898...
     """
 
     def __init__(self, theta, sigma_min, sigma_max, num_steps=30):

@@ -7,6 +7,8 @@ Authors
 import torch
 from torch import nn
 
+from galdse_brain.systems.parts import check_parts
+
 
 class DataPrediction(nn.Module):
     """The network gives the clean spectrogram itself.
@@ -22,7 +24,7 @@ class DataPrediction(nn.Module):
         (x_t, t, condition) -> estimate of the clean spectrogram.
     sampler : callable
         (path, estimate, y, num_steps=, randn_like=) -> clean spectrogram.
-        ValueError if it cannot go along this path.
+        ValueError if it cannot go along this path, see ``check_parts``.
     """
 
     def __init__(self, path, net, sampler):
@@ -30,15 +32,14 @@ class DataPrediction(nn.Module):
         self.path = path
         self.net = net
         self.sampler = sampler
-        self._check()
+        check_parts(self, self.clean)
 
     def forward(
         self, x_0, y, objective, randn_like=torch.randn_like, cond=None
     ):
         """Losses {name: scalar} of one pass, spectrograms (B, 2, F, T).
 
-        ``cond`` is what the network is shown beside the state, by default y;
-        the names are those of ``errors`` and of the objective.
+        ``cond``, by default y, is what the network sees beside the state.
         """
         cond = y if cond is None else cond
         t, eps = self.path.sample_time(y), randn_like(y)
@@ -68,26 +69,3 @@ class DataPrediction(nn.Module):
         return self.sampler(
             self.path, estimate, y, num_steps=num_steps, randn_like=randn_like
         )
-
-    def _check(self):
-        """Walk over a single bin, as if the network gave zeros."""
-        sampler = getattr(self.sampler, "func", self.sampler)
-        parts = type(self).__name__, sampler.__name__, type(self.path).__name__
-        refusal = "{}, {} and {} cannot go together: ".format(*parts)
-        times, y = self.path.times(), torch.ones(1, 2, 1, 1)
-        if times[-1] != 0:
-            raise ValueError(
-                f"{refusal}the times must fall to 0, got {times.tolist()}"
-            )
-
-        def estimate(x_t, t):
-            return self.clean(x_t, torch.zeros_like(x_t), y, t)
-
-        try:
-            x_0 = self.sampler(
-                self.path, estimate, y, randn_like=torch.ones_like
-            )
-        except NotImplementedError as error:
-            raise ValueError(f"{refusal}{error}") from error
-        if not x_0.isfinite().all():
-            raise ValueError(f"{refusal}not all values on the way are finite")

@@ -10,17 +10,7 @@ from torchaudio.functional import melscale_fbanks
 
 
 class LogMel(nn.Module):
-    """Logarithm of mel energies of a compressed spectrogram.
-
-    Arguments
-    ---------
-    spec : SpecTransform
-        Undoes the compression.
-    sample_rate : int
-        In Hz.
-    num_mels : int
-        Bands from 0 Hz to half the sample rate.
-    """
+    """Logarithm of mel energies of a spectrogram that ``spec`` compressed."""
 
     def __init__(self, spec, sample_rate, num_mels=40):
         super().__init__()
@@ -36,16 +26,16 @@ class LogMel(nn.Module):
 
 
 class OfWaveform(nn.Module):
-    """Features of a model of waveforms, such as a self-supervised one."""
+    """Features of a self-supervised model of torchaudio, which is frozen."""
 
     def __init__(self, spec, model):
         super().__init__()
         self.spec = spec
-        self.model = model
+        self.model = model.requires_grad_(False)
 
     def forward(self, x_0):
-        """(B, 2, F, T) to the features of the model."""
-        return self.model(self.spec.inverse(x_0))
+        """(B, 2, F, T) to (B, T, D)."""
+        return self.model(self.spec.inverse(x_0))[0]
 
 
 class Ensemble(nn.Module):

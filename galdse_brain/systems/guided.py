@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from galdse_brain.systems.galdse import GALDSE
+
 
 class Guided(nn.Module):
     """Shapes the noise of another system by a noise mask, and shows it.
@@ -19,6 +21,9 @@ class Guided(nn.Module):
     system : torch.nn.Module
         Its network takes three channels of condition, y and 1 - M.
     """
+
+    enhance_by_mask = GALDSE.enhance_by_mask
+    noise_mask = GALDSE.noise_mask
 
     def __init__(self, guidance, system):
         super().__init__()
@@ -39,14 +44,6 @@ class Guided(nn.Module):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
         hints = self._hints(y, self.guidance(y), randn_like)
         return self.system.enhance(y, num_steps=num_steps, **hints)
-
-    def enhance_by_mask(self, y, randn_like=torch.randn_like, num_steps=None):
-        """What the guidance alone gives, ``(1 - M) y``, a control."""
-        return (1 - self.guidance(y)) * y
-
-    def noise_mask(self, y):
-        """The mask M (B, 1, F, T) of a noisy spectrogram, to be looked at."""
-        return self.guidance(y)
 
     def _hints(self, y, mask, randn_like):
         return {

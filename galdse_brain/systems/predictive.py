@@ -11,11 +11,7 @@ from torch import nn
 class Predictive(nn.Module):
     """Noisy spectrogram in, clean spectrogram out, no noise, no steps.
 
-    Arguments
-    ---------
-    net : torch.nn.Module
-        (y, t, condition) -> estimate, as elsewhere; t is 1 and there are no
-        channels of condition.
+    The network's time is always 1, and its condition has no channels.
     """
 
     def __init__(self, net):

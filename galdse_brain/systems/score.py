@@ -14,8 +14,7 @@ class Score(DataPrediction):
 
     Denoising score matching with the weight ``s_t^2``: SGMSE+ (arXiv
     2208.05830) with the path ``OUVE``, BBED (arXiv 2302.14748) with the path
-    of that name. The arguments are those of ``DataPrediction``; the samplers
-    too, since all of them go by the estimate of the clean end.
+    of that name. Arguments and samplers are those of ``DataPrediction``.
     """
 
     def errors(self, output, eps):
