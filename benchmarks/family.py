@@ -1,39 +1,39 @@
 #!/usr/bin/env python3
-"""Trains small members of the family for equal times and compares them.
+"""Trains the small members of the family one after the other; compares them.
 
 > python benchmarks/family.py --data_folder CORPUS --output_folder OUT
-      [--minutes 20] [--threads 2] [--only bridge_mini predictive_mini]
+      [--minutes 20] [--valid_pairs 6] [--test_pairs 30] [--threads 2]
+      [--only bridge_mini predictive_mini]
 
-Each experiment trains for as many steps as fit into the minutes at the median
-speed of a few timed before; validation and test come on top. Members that start
-from the run of another have its minutes besides their own. A run whose
-results.csv is there is not trained again. Prints the markdown table: scores
-of the test, parameters, calls of a network (the guidance's left out) for one
-enhancement, multiplications and additions per second of speech, real-time
-factor on 4 s. No times but on a quiet machine.
+Each has the same minutes for training and validation; the test comes on top.
+One that starts from the run of another has its own minutes besides. All are
+validated and tested on the same few pairs, evenly taken from those of the
+corpus, since some call a network 60 times. The same command again goes on
+where it was interrupted, and what is finished is not trained again. One that
+fails does not stop the others.
+
+Prints a markdown table of the finished members and writes it to OUT/table.md:
+scores of the test, parameters, calls of networks for one enhancement,
+multiplications and additions per second of speech, real-time factor, minutes.
+No times but on a quiet machine.
 
 Authors
  * The galdse developers
 """
 
 import argparse
+import json
 import os
-import statistics
 import subprocess
 import sys
-import time
-from math import prod
 from pathlib import Path
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from torch.utils.flop_counter import FlopCounterMode
 
-from galdse_brain.recipe import read_recipe
-from galdse_brain.results import Results
-from galdse_brain.runs import load_enhancer
+from galdse_brain.runs import load_enhancer, settings
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "VoicebankDEMAND" / "galdse"
+VALID_SPEAKERS = "p226", "p287"
 # Experiment: the one that it starts from.
 MEMBERS = {
     "galdse_mini": None,
@@ -47,68 +47,74 @@ MEMBERS = {
     "crp_mini": "bbed_mini",
     "galdse_crp_mini": "galdse_mini",
 }
-SECONDS, RATE = 4, 16000
-STEPS = 15
+COLUMNS = "parameters", "calls", "GMAC/s", "RTF", "minutes"
 
 
-def lstm_flops(x, w_ih, w_hh, *others, **kwargs):
-    """Two for each multiplication of an LSTM layer in one direction."""
-    return 2 * prod(x[:-1]) * (prod(w_ih) + prod(w_hh))
+def costs(run):
+    """Name to text: what enhancing by a run costs, on this machine."""
+    try:
+        from galdse_brain.cost import cost
+    except ModuleNotFoundError:
+        return {}
+    return cost(load_enhancer(run))
 
 
-def options(name, args):
-    """Values of a run that the command line sets."""
-    start = MEMBERS[name]
-    return {
-        "data_folder": args.data_folder,
-        "output_folder": args.output_folder / name,
-        **({"start_from": args.output_folder / start} if start else {}),
+def evenly(items, count):
+    """So many of the items, or all if there are fewer."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
+def small_corpus(args):
+    """A folder of links to the corpus, with few pairs to validate and test.
+
+    ValueError if the folder is there with other pairs: scores would differ.
+    """
+    sys.path.insert(0, str(RECIPE.parent))
+    from voicebank_prepare import find_splits
+
+    splits = find_splits(args.data_folder, VALID_SPEAKERS)
+    splits["valid"] = evenly(splits["valid"], args.valid_pairs)
+    splits["test"] = evenly(splits["test"], args.test_pairs)
+    folder = args.output_folder / "corpus"
+    links = {
+        folder / split / kind / wav.name: wav.resolve()
+        for split, pairs in splits.items()
+        for pair in pairs
+        for kind, wav in zip(("clean", "noisy"), pair)
     }
+    found = {path: path.resolve() for path in folder.glob("*/*/*")}
+    if found and found != links:
+        raise ValueError(
+            f"{folder} holds other pairs: use its data_folder, valid_pairs "
+            "and test_pairs, or another output_folder"
+        )
+    for link in links.keys() - found.keys():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(links[link])
+    return folder
 
 
-def steps_in(minutes, name, args):
-    """Training steps that fit into the minutes, from a few timed ones."""
-    pairs = (f"{key}: {value}" for key, value in options(name, args).items())
-    recipe = read_recipe(
-        RECIPE / "hparams" / f"{name}.yaml", f"{{{', '.join(pairs)}}}"
-    )
-    hparams = load_hyperpyyaml(recipe)
-    system, spec, objective = (
-        hparams["modules"][part] for part in ("system", "spec", "objective")
-    )
-    optimizer = hparams["opt_class"](system.parameters())
-    wavs = torch.rand(2, hparams["batch_size"], hparams["segment_samples"]).sub(
-        0.5
-    )
-
-    def step():
-        losses = system(spec(wavs[0]), spec(wavs[1]), objective)
-        sum(losses.values()).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        hparams["ema"].update_parameters(system)
-
-    times = []
-    for _ in range(STEPS):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return max(1, int(60 * minutes / statistics.median(times)))
+def finished(run):
+    """What the last step of train.py leaves, or None."""
+    config = run / "exported" / "config.json"
+    return json.loads(config.read_text()) if config.is_file() else None
 
 
-def train(name, args):
-    """Train and test one member, unless that is done."""
-    if (args.output_folder / name / "results.csv").is_file():
+def train(name, corpus, args):
+    """Train and test one member, and before it the one it starts from."""
+    run, start = args.output_folder / name, MEMBERS[name]
+    if finished(run):
         return
-    settings = options(name, args) | {
-        "number_of_steps": steps_in(args.minutes, name, args),
-        "device": "cpu",
-    }
-    print(f"{name}: {settings['number_of_steps']} steps", file=sys.stderr)
+    options = {"data_folder": corpus, "output_folder": run, "device": "cpu"}
+    options |= {"max_minutes": args.minutes}
+    if start:
+        train(start, corpus, args)
+        options["start_from"] = args.output_folder / start
+    print(f"{name}: {args.minutes} minutes", file=sys.stderr)
     subprocess.run(
-        [sys.executable, "train.py", f"hparams/{name}.yaml"]
-        + [f"--{key}={value}" for key, value in settings.items()]
-        + ["--noprogressbar"],
+        [sys.executable, "train.py", f"hparams/{name}.yaml", "--noprogressbar"]
+        + [f"--{key}={value}" for key, value in options.items()],
         cwd=RECIPE,
         check=True,
         stdout=sys.stderr,
@@ -116,64 +122,48 @@ def train(name, args):
     )
 
 
-def cost(enhancer):
-    """Calls of a network, GMAC per second of speech, real-time factor."""
-    noisy, calls = torch.rand(1, SECONDS * RATE) - 0.5, []
-    hooks = [
-        part.register_forward_hook(lambda *_: calls.append(1))
-        for name, part in enhancer.named_modules()
-        if name.endswith("net")
-    ]
-    counter = FlopCounterMode(
-        display=False,
-        custom_mapping={torch.ops.aten.mkldnn_rnn_layer: lstm_flops},
-    )
-    times = []
-    with torch.no_grad():
-        with counter:
-            enhancer(noisy)
-        for hook in hooks:
-            hook.remove()
-        for _ in range(3):
-            start = time.perf_counter()
-            enhancer(noisy)
-            times.append(time.perf_counter() - start)
-    gmac = counter.get_total_flops() / 2e9 / SECONDS
-    return len(calls), gmac, statistics.median(times) / SECONDS
-
-
-def row(label, cells, *costs):
+def line(label, scores, cells):
     """One line of the table."""
-    scores = (f"{cell['mean']:.3f} ± {cell['std']:.3f}" for cell in cells)
-    return f"| {label} | {' | '.join([*scores, *costs])} |"
+    numbers = (f"{s['mean']:.3f} ± {s['std']:.3f}" for s in scores.values())
+    return f"| {' | '.join([label, *numbers, *cells])} |"
 
 
 def table(names, args):
-    """Markdown table of the members that were trained."""
+    """Markdown table of the finished members."""
     lines = []
     for name in names:
         run = args.output_folder / name
-        results = Results.read_csv(run / "results.csv").summary()
+        about = finished(run)
+        if not about:
+            continue
+        scores, cost = about["scores"], costs(run)
         if not lines:
-            title = [*results["noisy"], "parameters", "calls", "GMAC/s", "RTF"]
-            lines += [f"| | {' | '.join(title)} |", "|---" * 8 + "|"]
-            lines.append(row("noisy", results["noisy"].values(), *[""] * 4))
-        enhancer = load_enhancer(run)
-        size = sum(p.numel() for p in enhancer.parameters())
-        calls, gmac, factor = cost(enhancer)
-        numbers = f"{size:,}", f"{calls}", f"{gmac:.2f}", f"{factor:.3f}"
-        start = f" after {MEMBERS[name]}" if MEMBERS[name] else ""
-        cells = results["enhanced"].values()
-        lines.append(row(name + start, cells, *numbers))
+            title = ["", *scores["noisy"], *COLUMNS]
+            lines += [f"| {' | '.join(title)} |", "|---" * len(title) + "|"]
+            lines.append(line("noisy", scores["noisy"], [""] * len(COLUMNS)))
+        start = MEMBERS[name]
+        cells = [
+            f"{about['parameters']:,}",
+            " + ".join(
+                f"{n} {net}" for net, n in about["network_calls"].items()
+            ),
+            cost.get("GMAC per second of audio", ""),
+            cost.get("real-time factor", "").partition(" ")[0],
+            f"{settings(run)['max_minutes']:g}",
+        ]
+        label = f"{name} after {start}" if start else name
+        lines.append(line(label, scores["enhanced"], cells))
     return "\n".join(lines)
 
 
 def main():
-    """Train, then print."""
+    """Train, then print; the exit status is the number that failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_folder", type=Path, required=True)
     parser.add_argument("--output_folder", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--valid_pairs", type=int, default=6)
+    parser.add_argument("--test_pairs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--only", nargs="+", choices=MEMBERS, default=list(MEMBERS)
@@ -181,11 +171,18 @@ def main():
     args = parser.parse_args()
     args.data_folder = args.data_folder.resolve()
     args.output_folder = args.output_folder.resolve()
-    torch.set_num_threads(args.threads)
+    corpus, failed = small_corpus(args), []
     for name in args.only:
-        train(name, args)
-    print(table(args.only, args))
+        try:
+            train(name, corpus, args)
+        except subprocess.CalledProcessError as error:
+            failed.append(f"{name} failed: {error}")
+    torch.set_num_threads(args.threads)
+    text = table(args.only, args)
+    (args.output_folder / "table.md").write_text(f"{text}\n", encoding="utf-8")
+    print("\n".join([text, *failed]))
+    return len(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -210,17 +210,22 @@ def _check_free(out, overwrite):
 
 
 def network_calls(enhancer):
-    """Part of the system -> how often one enhancement calls it."""
+    """Network of the system -> how often one enhancement calls it."""
     calls = Counter()
     hooks = [
         part.register_forward_hook(lambda *_, name=name: calls.update([name]))
-        for name, part in enhancer.system.named_children()
+        for name, part in enhancer.system.named_modules()
+        if any(True for _ in part.parameters())
     ]
     with torch.no_grad():
         enhancer(torch.ones(1, 1))
     for hook in hooks:
         hook.remove()
-    return dict(calls)
+    return {
+        name: count
+        for name, count in calls.items()
+        if not any(name.startswith(f"{other}.") for other in calls)
+    }
 
 
 def publish(folder, repo_id, private=False):

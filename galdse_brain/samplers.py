@@ -158,8 +158,7 @@ def through_last_call(
 ):
     """A sampler whose gradient flows through the calls at the last time alone.
 
-    ``sampler`` is any of this file; the other arguments and what is returned
-    are those of ``walk``.
+    ``sampler`` is any other of this file; all else is as of ``walk``.
     """
     last = path.times(num_steps)[-2]
 

@@ -1,5 +1,6 @@
 """Every member trains, exports, reloads and enhances through the same code."""
 
+import json
 import math
 from pathlib import Path
 
@@ -11,6 +12,16 @@ from galdse_brain.export import export_run
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.runs import best_weights, start_from
 
+CALLS = {
+    "galdse_mini": {"guidance": 1, "net": 6},
+    "bridge_guided_mini": {"guidance": 1, "system.net": 2},
+    "predictive_mini": {"net": 1},
+    "sgmse_mini": {"net": 4},
+    "storm_mini": {"predictor.net": 1, "system.net": 4},
+    "ensemble_mini": {"system.guidance": 2, "system.net": 12},
+    "crp_mini": {"system.net": 1},
+    "galdse_crp_mini": {"system.guidance": 1, "system.net": 2},
+}
 SMALL, GUIDED = "channels: 8", "channels: 8, hidden_size: 4"
 STEPS = f"{SMALL}, num_steps: 2"
 # Recipe: its tiny enhancer, the recipe that it starts from, its losses.
@@ -94,7 +105,10 @@ def test_a_member_trains_tests_exports_reloads_and_enhances(
     noisy = variables["datasets"]["test"][0]["noisy_sig"][None]
     with torch.no_grad():
         expected = brain.enhance("enhanced", noisy, None)
-    model = GALDSEEnhancement.from_hparams(export_run(run, tmp_path / "out"))
+    out = export_run(run, tmp_path / "out")
+    about = json.loads((out / "config.json").read_text())
+    assert about["network_calls"] == CALLS.get(name, about["network_calls"])
+    model = GALDSEEnhancement.from_hparams(out)
     wavs = model.enhance_batch(noisy, seed=brain.hparams.seed)
     torch.testing.assert_close(wavs, expected, atol=1e-6, rtol=0)
     assert wavs.isfinite().all() and wavs.shape == noisy.shape

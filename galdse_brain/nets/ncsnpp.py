@@ -107,15 +107,12 @@ class NCSNpp(nn.Module):
             )
 
         skips = self._build_encoder(block, widths, pyramid, attention_levels)
+        width = widths[-1]
         self.bottleneck = nn.ModuleList(
-            [
-                block(widths[-1], widths[-1]),
-                Attention(widths[-1], max_groups),
-                block(widths[-1], widths[-1]),
-            ]
+            [block(width, width), Attention(width, max_groups)]
+            + [block(width, width)]
         )
         self.decoder, self.ups = nn.ModuleList(), nn.ModuleList()
-        width = widths[-1]
         for level, out in reversed(list(enumerate(widths))):
             ins = [n + skips.pop() for n in [width] + [out] * num_blocks]
             blocks = [block(n, out) for n in ins[:-1]]
@@ -143,8 +140,7 @@ class NCSNpp(nn.Module):
             if level + 1 < len(widths):
                 self.downs.append(block(out, out, downsample()))
                 self.combines.append(conv(pyramid, out, 1))
-                both = self.combine(*torch.empty(2, 1, out))
-                skips.append(both.shape[1])
+                skips.append(self.combine(*torch.empty(2, 1, out)).shape[1])
         return skips
 
     def forward(self, x_t, t, cond):

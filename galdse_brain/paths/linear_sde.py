@@ -60,8 +60,7 @@ class LinearSDE(Path):
 
     def times(self, num_steps=None):
         """From start_time evenly to min_time, then to 0."""
-        steps = self.checked(num_steps)
-        start = self.start.item()
+        steps, start = self.checked(num_steps), self.start.item()
         grid = torch.linspace(start, self.min_time, steps).to(self.start)
         return torch.cat([grid, torch.zeros_like(self.start)])
 

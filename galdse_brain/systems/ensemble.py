@@ -67,12 +67,9 @@ class Ensemble(nn.Module):
 
     def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
-        draws = torch.stack(
-            [
-                self.system.enhance(y, randn_like, num_steps)
-                for _ in range(self.num_draws)
-            ]
-        )
+        how = y, randn_like, num_steps
+        draws = [self.system.enhance(*how) for _ in range(self.num_draws)]
+        draws = torch.stack(draws)
         best = self.distances(draws).argmin(0)
         return draws[best, torch.arange(len(y), device=y.device)]
 

@@ -12,9 +12,8 @@ from galdse_brain.systems.data_prediction import DataPrediction
 class Score(DataPrediction):
     """The network gives the noise ``eps``, the score is ``-eps / s_t``.
 
-    Denoising score matching with the weight ``s_t^2``: SGMSE+ (arXiv
-    2208.05830) with the path ``OUVE``, BBED (arXiv 2302.14748) with the path
-    of that name. Arguments and samplers are those of ``DataPrediction``.
+    Denoising score matching with the weight ``s_t^2``: SGMSE+ with the path
+    ``OUVE``, BBED with that of its name. Arguments as of ``DataPrediction``.
     """
 
     def errors(self, output, eps):
