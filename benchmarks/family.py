@@ -107,7 +107,8 @@ def train(name, corpus, args):
     if finished(run):
         return
     options = {"data_folder": corpus, "output_folder": run, "device": "cpu"}
-    options |= {"max_minutes": args.minutes}
+    # Steps are no budget here: minutes are.
+    options |= {"max_minutes": args.minutes, "number_of_steps": "null"}
     if start:
         train(start, corpus, args)
         options["start_from"] = args.output_folder / start

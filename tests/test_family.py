@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hyperpyyaml import load_hyperpyyaml
 from recipe_runs import RECIPE, log_lines, train, write_corpus
 
 from galdse_brain.export import export_run
 from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.recipe import read_recipe
 from galdse_brain.runs import best_weights, start_from
 
 CALLS = {
@@ -165,6 +167,27 @@ def test_the_guidance_stays_as_it_is_in_few_steps(trained):
     start = best_weights(trained("galdse_mini")[0])
     for key, value in system.system.guidance.state_dict().items():
         assert torch.equal(value, start[f"guidance.{key}"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {path.stem for path in RECIPE.glob("hparams/*.yaml")}
+        - {"galdse_mixed", "galdse_weights"}  # They need speech to be built.
+    ),
+)
+def test_every_loss_of_every_experiment_has_a_weight(name):
+    kind = name if name in MEMBERS else f"{name}_mini"
+    enhancer, *_ = MEMBERS.get(kind, MEMBERS["galdse_mini"])
+    overrides = f"data_folder: x, start_from: x, enhancer: {{{enhancer}}}"
+    yaml = RECIPE / "hparams" / f"{name}.yaml"
+    hparams = load_hyperpyyaml(
+        read_recipe(yaml, f"{{{overrides}, __initialize: null}}")
+    )
+    parts, weights = hparams["modules"], hparams["loss_weights"]
+    x_0, y = (parts["spec"](torch.randn(2, 8064)) for _ in range(2))
+    assert parts["system"](x_0, y, parts["objective"]).keys() == weights.keys()
+    assert hparams["loss_rise_steps"].keys() <= weights.keys()
 
 
 def test_every_enhancer_has_an_experiment_of_its_own():

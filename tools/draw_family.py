@@ -58,7 +58,8 @@ def draw(axis, title, path):
     axis.set_title(title, fontsize=10)
     axis.set_xlabel("t / start")
     axis.set_xlim(1, 0)
-    axis.set_ylim(-0.9, 1.9)
+    axis.set_xticks([1, 0.5, 0], ["1", "0.5", "0"])
+    axis.set_ylim(-0.9, 2.1)
     axis.set_yticks([CLEAN, NOISY], ["clean", "noisy"])
     axis.spines[["top", "right"]].set_visible(False)
 
