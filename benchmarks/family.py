@@ -28,8 +28,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
-
 from galdse_brain.runs import load_enhancer, settings
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "VoicebankDEMAND" / "galdse"
@@ -56,7 +54,7 @@ def costs(run):
         from galdse_brain.cost import cost
     except ModuleNotFoundError:
         return {}
-    return cost(load_enhancer(run))
+    return cost(load_enhancer(run), "cpu")
 
 
 def evenly(items, count):
@@ -119,7 +117,6 @@ def train(name, corpus, args):
         cwd=RECIPE,
         check=True,
         stdout=sys.stderr,
-        env=os.environ | {"OMP_NUM_THREADS": str(args.threads)},
     )
 
 
@@ -172,13 +169,14 @@ def main():
     args = parser.parse_args()
     args.data_folder = args.data_folder.resolve()
     args.output_folder = args.output_folder.resolve()
+    # For the processes that train and that measure.
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     corpus, failed = small_corpus(args), []
     for name in args.only:
         try:
             train(name, corpus, args)
         except subprocess.CalledProcessError as error:
             failed.append(f"{name} failed: {error}")
-    torch.set_num_threads(args.threads)
     text = table(args.only, args)
     (args.output_folder / "table.md").write_text(f"{text}\n", encoding="utf-8")
     print("\n".join([text, *failed]))

@@ -1,6 +1,7 @@
 """The command that trains and compares the small members, without training."""
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def compare(tmp_path):
         with (
             mock.patch.object(sys, "argv", argv),
             mock.patch.object(sys, "path", sys.path[:]),
+            mock.patch.dict(os.environ),
             mock.patch.object(subprocess, "run", machine),
         ):
             script = runpy.run_path(str(ROOT / "benchmarks" / "family.py"))
