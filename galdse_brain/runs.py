@@ -78,7 +78,13 @@ def best_weights(run_folder):
 
 
 def start_from(system, run_folder):
-    """Give a system the averaged weights of a trained run, to fine-tune."""
+    """Give a system the averaged weights of a run; ValueError if of another."""
+    # Weights that fit may mean another thing: a spectrogram or its noise.
+    found = settings(run_folder)["enhancer"]["system"].tag.value
+    kind = type(system)
+    expected = f"!new:{kind.__module__}.{kind.__qualname__}"
+    if found != expected:
+        raise ValueError(f"{run_folder} holds {found}, expected {expected}")
     system.load_state_dict(best_weights(run_folder))
 
 
