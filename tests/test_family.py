@@ -102,7 +102,7 @@ def test_a_member_trains_tests_exports_reloads_and_enhances(
     epoch, test = log_lines(run)
     assert "valid si_sdr: " in epoch and "test si_sdr: " in test
     rows = (run / "results.csv").read_text().splitlines()
-    signals = {"noisy", "enhanced", *variables["hparams"]["controls"]}
+    signals = {"noisy", "clean", "enhanced", *variables["hparams"]["controls"]}
     assert {row.split(",")[1] for row in rows[1:]} == signals
     noisy = variables["datasets"]["test"][0]["noisy_sig"][None]
     with torch.no_grad():
