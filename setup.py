@@ -16,7 +16,7 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["galdse_brain", "galdse_brain.*"]),
     package_data={
-        "galdse_brain": ["hparams/*.yaml"],
+        "galdse_brain": ["hparams/*.yaml", "*.jinja"],
         "galdse_brain.released": ["*"],
     },
     entry_points={"console_scripts": ["galdse = galdse_brain.cli:main"]},
@@ -33,10 +33,13 @@ setup(
         "safetensors>=0.4",
         "soundfile>=0.12",
         "soxr>=0.5",
+        "threadpoolctl>=3",
+        "tqdm",
     ],
     extras_require={
         "train": ["torch-pesq==0.1.2"],
-        "plot": ["matplotlib>=3.8"],
+        "plot": ["jinja2>=3", "matplotlib>=3.8"],
+        "dnsmos": ["onnxruntime", "speechmos==0.0.1.1"],
         "demo": ["espeakng-loader"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
     },

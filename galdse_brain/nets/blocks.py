@@ -39,9 +39,9 @@ def dense(in_features, out_features):
     return layer
 
 
-def group_norm(channels):
-    """GroupNorm with four channels to a group, at most 16 groups."""
-    return nn.GroupNorm(min(channels // 4, 16), channels, eps=1e-6)
+def group_norm(channels, max_groups=16):
+    """GroupNorm with four channels to a group, at most ``max_groups``."""
+    return nn.GroupNorm(min(channels // 4, max_groups), channels, eps=1e-6)
 
 
 class Resample(nn.Module):
@@ -81,6 +81,13 @@ def upsample():
     return Resample(functional.conv_transpose2d, gain=4)
 
 
+def embedding_layers(features, channels):
+    """Two dense layers from features of the time."""
+    return nn.Sequential(
+        dense(features, channels), nn.SiLU(), dense(channels, channels)
+    )
+
+
 class StepEmbedding(nn.Module):
     """Sinusoidal features of the step, then two dense layers.
 
@@ -89,22 +96,35 @@ class StepEmbedding(nn.Module):
     features : int
         Number of sinusoids, half sine and half cosine; the output has four
         times as many channels.
+    time_scale : float
+        Times are multiplied by it: 1 for steps, 100 for times up to 1.
     """
 
-    def __init__(self, features):
+    def __init__(self, features, time_scale=1.0):
         super().__init__()
         half = features // 2
         exponent = torch.arange(half) / (half - 1)
-        self.register_buffer("rates", 10000.0**-exponent, persistent=False)
-        self.layers = nn.Sequential(
-            dense(features, 4 * features),
-            nn.SiLU(),
-            dense(4 * features, 4 * features),
-        )
+        rates = time_scale * 10000.0**-exponent
+        self.register_buffer("rates", rates, persistent=False)
+        self.layers = embedding_layers(features, 4 * features)
 
     def forward(self, t):
         """Times (B,) to an embedding (B, 4 features)."""
         angle = t[:, None] * self.rates
+        return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class FourierEmbedding(nn.Module):
+    """Random Fourier features of ln t, then two dense layers (SGMSE+)."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.register_buffer("frequencies", 16 * torch.randn(features))
+        self.layers = embedding_layers(2 * features, 4 * features)
+
+    def forward(self, t):
+        """Positive times (B,) to an embedding (B, 4 features)."""
+        angle = 2 * math.pi * t.log()[:, None] * self.frequencies
         return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
 
 
@@ -119,15 +139,28 @@ class ResBlock(nn.Module):
         Channels of the step embedding.
     resample : torch.nn.Module, optional
         Applied to both branches, see ``downsample`` and ``upsample``.
+    max_groups : int
+        Of the normalisation.
+    attention : torch.nn.Module, optional
+        Applied to the output.
     """
 
-    def __init__(self, in_channels, out_channels, embedding, resample=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        embedding,
+        resample=None,
+        max_groups=16,
+        attention=None,
+    ):
         super().__init__()
         self.resample = nn.Identity() if resample is None else resample
-        self.norm_in = group_norm(in_channels)
+        self.attention = attention or nn.Identity()
+        self.norm_in = group_norm(in_channels, max_groups)
         self.conv_in = conv(in_channels, out_channels, 3)
         self.embed = dense(embedding, out_channels)
-        self.norm_out = group_norm(out_channels)
+        self.norm_out = group_norm(out_channels, max_groups)
         self.conv_out = conv(out_channels, out_channels, 3, scale=1e-10)
         changes = resample is not None or in_channels != out_channels
         self.skip = (
@@ -139,15 +172,15 @@ class ResBlock(nn.Module):
         h = self.resample(functional.silu(self.norm_in(x)))
         h = self.conv_in(h) + self.embed(embedding)[:, :, None, None]
         h = self.conv_out(functional.silu(self.norm_out(h)))
-        return (self.skip(self.resample(x)) + h) * SQRT_HALF
+        return self.attention((self.skip(self.resample(x)) + h) * SQRT_HALF)
 
 
 class Attention(nn.Module):
     """Self-attention over all F T positions, one head, residual."""
 
-    def __init__(self, channels):
+    def __init__(self, channels, max_groups=16):
         super().__init__()
-        self.norm = group_norm(channels)
+        self.norm = group_norm(channels, max_groups)
         self.query = conv(channels, channels, 1, scale=0.1)
         self.key = conv(channels, channels, 1, scale=0.1)
         self.value = conv(channels, channels, 1, scale=0.1)
