@@ -28,6 +28,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from galdse_brain.cost import cost
 from galdse_brain.runs import load_enhancer, settings
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "VoicebankDEMAND" / "galdse"
@@ -50,10 +51,6 @@ COLUMNS = "parameters", "calls", "GMAC/s", "RTF", "minutes"
 
 def costs(run):
     """Name to text: what enhancing by a run costs, on this machine."""
-    try:
-        from galdse_brain.cost import cost
-    except ModuleNotFoundError:
-        return {}
     return cost(load_enhancer(run), "cpu")
 
 

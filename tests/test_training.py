@@ -134,7 +134,7 @@ def test_test_only_gives_the_score_that_training_ended_with(run, corpus):
 def test_a_test_scores_everything_and_says_what_it_was_of(run, corpus):
     everything = {
         "test_metrics": "!name:galdse_brain.scoring.all_metrics",
-        "cost": "!name:galdse_brain.cost.cost",
+        "cost": "{seconds: 0.2, repeats: 1}",
         "score_jobs": 1,
     }
     train(corpus, run, "--test_only", **everything)
