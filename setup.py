@@ -34,6 +34,7 @@ setup(
         "train": ["torch-pesq==0.1.2"],
         "plot": ["matplotlib>=3.8"],
         "demo": ["espeakng-loader"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
     },
 )

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from galdse_brain.nets.blocks import (
     Attention,
+    Downsample,
     ResBlock,
     StepEmbedding,
+    Upsample,
     conv,
-    downsample,
     group_norm,
-    upsample,
 )
 
 
@@ -72,7 +72,7 @@ class NCSNpp(nn.Module):
         widths = [channels * m for m in multipliers]
         embedding = 4 * channels
         self.stride = 2 ** (len(widths) - 1)
-        self.down, self.up = downsample(), upsample()
+        self.down, self.up = Downsample(in_channels), Upsample()
         self.embedding = StepEmbedding(channels)
         self.conv_in = conv(in_channels, channels, 3)
 
@@ -87,7 +87,9 @@ class NCSNpp(nn.Module):
             width = out
             skips.append(out)
             if level + 1 < len(widths):
-                self.downs.append(ResBlock(out, out, embedding, downsample()))
+                self.downs.append(
+                    ResBlock(out, out, embedding, Downsample(out))
+                )
                 self.combines.append(conv(in_channels, out, 1))
                 width = 2 * out
                 skips.append(width)
@@ -106,7 +108,7 @@ class NCSNpp(nn.Module):
             self.decoder.append(Level(width, out, pair, embedding, in_channels))
             width = out
             if skips:
-                self.ups.append(ResBlock(out, out, embedding, upsample()))
+                self.ups.append(ResBlock(out, out, embedding, Upsample()))
 
         # Default initialisation: untrained, the net returns this bias.
         self.conv_out = nn.Conv2d(in_channels, 2, 1)
@@ -158,5 +160,5 @@ class NCSNpp(nn.Module):
         h, output = self.decoder[0](h, skips, embedding)
         for level, up in zip(self.decoder[1:], self.ups):
             h, share = level(up(h, embedding), skips, embedding)
-            output = self.up(output) + share
+            output = self.up(output).add_(share)
         return self.conv_out(output)
