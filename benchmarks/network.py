@@ -18,6 +18,7 @@ Authors
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from measure import (
@@ -32,6 +33,7 @@ from naive import NaiveNet
 
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.to_onnx import write_network
 
 FRAMES_PER_SECOND = 125
 TRAINING = 8, 256  # Crops and frames of a training step.
@@ -80,7 +82,31 @@ def bf16(net):
     return torch.autocast("cpu", torch.bfloat16)(net)
 
 
-FORMS = {"naive": naive, "fp32": lambda net: net, "bf16": bf16}
+def onnx(net):
+    """Ours in ONNX Runtime."""
+    import onnxruntime
+
+    names = "x_t", "t", "cond"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with TemporaryDirectory() as folder:
+        path = f"{folder}/net.onnx"
+        write_network(path, net, dict(zip(names, inputs(1, 16))), "x_0")
+        session = onnxruntime.InferenceSession(path, options)
+
+    def call(*given):
+        arrays = [array.numpy() for array in given]
+        return torch.from_numpy(session.run(None, dict(zip(names, arrays)))[0])
+
+    return call
+
+
+FORMS = {
+    "naive": naive,
+    "fp32": lambda net: net,
+    "bf16": bf16,
+    "onnx": onnx,
+}
 
 
 def prepared(form, threads, shape, training, model):

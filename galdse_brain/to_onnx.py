@@ -6,6 +6,7 @@ Authors
 
 import json
 import warnings
+from copy import deepcopy
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from galdse_brain.samplers import step
 FILES = "guidance.onnx", "denoiser.onnx"
 DYNAMIC = {0: "batch", 3: "frames"}
 EXAMPLE_FRAMES = 16
+SPEC = "n_fft", "hop_length", "alpha", "beta", "frame_multiple"
 
 
 class Denoiser(nn.Module):
@@ -62,15 +64,12 @@ def write_onnx(folder):
         raise ValueError(
             f"{folder}: {type(system).__name__} has no guidance and denoiser"
         )
-    for part in system.modules():
-        if isinstance(part, nn.Conv2d) and part.kernel_size == (1, 1):
-            part.dilation = 1, 1  # Others than torch are slow at it.
     y = torch.randn(2, 2, spec.n_fft // 2 + 1, EXAMPLE_FRAMES)
     t, mask = system.path.times()[:1].expand(2), torch.rand_like(y[:, :1])
     paths = [Path(folder) / name for name in FILES]
-    _write(paths[0], system.guidance, {"y": y}, "mask")
+    write_network(paths[0], system.guidance, {"y": y}, "mask")
     inputs = {"x_t": y, "t": t, "y": y, "mask": mask}
-    _write(paths[1], Denoiser(system), inputs, "x_0")
+    write_network(paths[1], Denoiser(system), inputs, "x_0")
     around = {
         **{name: getattr(spec, name) for name in SPEC},
         "sample_rate": model.hparams.sample_rate,
@@ -81,9 +80,6 @@ def write_onnx(folder):
     onnx.helper.set_model_props(denoiser, {"galdse": json.dumps(around)})
     onnx.save(denoiser, paths[1])
     return paths
-
-
-SPEC = "n_fft", "hop_length", "alpha", "beta", "frame_multiple"
 
 
 def _most(system):
@@ -116,7 +112,24 @@ def steps(system, num_steps):
     return rows
 
 
-def _write(path, module, inputs, output):
+def write_network(path, module, inputs, output):
+    """Write a module as an ONNX file.
+
+    Arguments
+    ---------
+    path : str or pathlib.Path
+        The file.
+    module : torch.nn.Module
+        Its ``forward`` takes the inputs in their order.
+    inputs : dict
+        Name -> example, (B, C, F, T) or (B,). B and T may be others later.
+    output : str
+        Name of what it returns, (B, C, F, T).
+    """
+    module = deepcopy(module).eval()
+    for part in module.modules():
+        if getattr(part, "kernel_size", None) == (1, 1):
+            part.dilation = 1, 1  # See ``blocks.conv``: for torch alone.
     axes = {
         name: DYNAMIC if x.ndim > 1 else {0: "batch"}
         for name, x in inputs.items()
@@ -124,12 +137,12 @@ def _write(path, module, inputs, output):
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of shapes that it takes as fixed.
         torch.onnx.export(
-            module.eval(),
+            module,
             tuple(inputs.values()),
             path,
             input_names=[*inputs],
             output_names=[output],
             dynamic_axes={**axes, output: DYNAMIC},
             opset_version=17,
-            dynamo=False,  # The new exporter unrolls the LSTMs.
+            dynamo=False,  # The new exporter takes minutes over the LSTMs.
         )
