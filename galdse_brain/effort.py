@@ -29,12 +29,13 @@ def auto_steps(model):
 
     ValueError if the model does not say, see ``benchmarks/steps.py``.
     """
-    if not hasattr(model.hparams, "auto_steps"):
+    steps = getattr(model.hparams, "auto_steps", None)
+    if steps is None:
         raise ValueError(
             "the model does not say how few steps keep its scores: its "
             "hyperparams.yaml has no auto_steps"
         )
-    return model.hparams.auto_steps
+    return steps
 
 
 def set_precision(model, precision):
