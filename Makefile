@@ -24,12 +24,12 @@ demo: $(INSTALLED) demo/corpus
 	@echo "enhanced: demo/enhanced.wav, and all test files in demo/run/enhanced"
 	@echo "pictures: demo/enhanced.png $$(echo demo/run/pictures/*.png)"
 	@echo "model:    demo/run/exported"
-	@echo "table:    above, and for each utterance in demo/run/results.csv"
+	@echo "scores:   above, and to read, see and hear in demo/run/report.html"
 
 demo/corpus: | $(INSTALLED)
 	$(BIN)/python tools/make_demo_corpus.py $@
 
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e ".[train,plot,demo,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[train,plot,dnsmos,demo,dev]"
 	touch $@

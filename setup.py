@@ -15,7 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["galdse_brain", "galdse_brain.*"]),
-    package_data={"galdse_brain": ["hparams/*.yaml"]},
+    package_data={"galdse_brain": ["hparams/*.yaml", "*.jinja"]},
     entry_points={"console_scripts": ["galdse = galdse_brain.cli:main"]},
     python_requires=">=3.10",
     install_requires=[
@@ -29,10 +29,13 @@ setup(
         "pystoi>=0.4",
         "soundfile>=0.12",
         "soxr>=0.5",
+        "threadpoolctl>=3",
+        "tqdm",
     ],
     extras_require={
         "train": ["torch-pesq==0.1.2"],
-        "plot": ["matplotlib>=3.8"],
+        "plot": ["jinja2>=3", "matplotlib>=3.8"],
+        "dnsmos": ["onnxruntime", "speechmos==0.0.1.1"],
         "demo": ["espeakng-loader"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],

@@ -7,6 +7,7 @@ Authors
 import logging
 import math
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import speechbrain as sb
@@ -15,8 +16,11 @@ from speechbrain.utils.distributed import if_main_process
 from torch.nn.functional import mse_loss
 
 from galdse_brain.enhancer import Enhancer, normalize
+from galdse_brain.evaluate import read, write_report
 from galdse_brain.ranks import gathered, place, shard
-from galdse_brain.results import Results
+from galdse_brain.report import Report, trained_on
+from galdse_brain.results import CONTROL, REFERENCE, SYSTEM, Results
+from galdse_brain.runs import pairs
 from galdse_brain.schedules import rise
 from galdse_brain.scoring import Scorer
 from galdse_brain.trainer import Trainer
@@ -31,8 +35,9 @@ class EnhancementBrain(Trainer):
     the ``objective`` and ``spec``; ``loss_weights`` with the names of the
     losses, and ``loss_rise_steps`` for those that come in slowly; ``augment``;
     ``metrics`` (name to function), scored in ``score_jobs`` processes, and
-    ``selection_metric``, the one that chooses the checkpoint; ``controls``,
-    scored beside the system; ``gallery`` and ``results_file``.
+    ``selection_metric``, the one that chooses the checkpoint; for the test
+    ``test_metrics``, ``controls`` to score beside the system, ``gallery``,
+    ``cost``, and ``output_folder``, where the report goes.
     The logged loss of validation and test is the error of the spectrogram.
     """
 
@@ -49,7 +54,7 @@ class EnhancementBrain(Trainer):
                 name: self._enhancer(partial(enhance, self.ema.module))
                 for name, enhance in hparams["controls"].items()
             },
-            "enhanced": self._enhancer(self.ema.module.enhance),
+            SYSTEM: self._enhancer(self.ema.module.enhance),
         }
 
     def _enhancer(self, enhance):
@@ -71,7 +76,7 @@ class EnhancementBrain(Trainer):
         clean, lengths = batch.clean_sig
         noisy = batch.noisy_sig.data
         if stage != sb.Stage.TRAIN:
-            return self.enhance("enhanced", noisy, lengths)
+            return self.enhance(SYSTEM, noisy, lengths)
         clean, noisy = self.hparams.augment(clean, noisy)
         noisy, clean = normalize(noisy, clean)
         spec = self.modules["spec"]
@@ -93,9 +98,11 @@ class EnhancementBrain(Trainer):
             enhanced = predictions[i, : len(clean)]
             _, *pair = normalize(*(w[None] for w in (noisy, enhanced, clean)))
             self.errors.append(mse_loss(*(spec(wav) for wav in pair)))
+            at, name = place(len(self.errors) - 1), batch.id[i]
             if stage == sb.Stage.TEST:
-                self.test_utterance(batch.id[i], noisy, clean, enhanced)
-            self.score(batch.id[i], "enhanced", enhanced, clean)
+                self.test_utterance(at, name, noisy, clean, enhanced)
+            else:
+                self.scorer.add(at, name, {SYSTEM: enhanced}, clean)
         return torch.stack(self.errors[-len(predictions) :]).mean()
 
     def weighted(self, losses):
@@ -124,24 +131,22 @@ class EnhancementBrain(Trainer):
             for wavs in (clean, batch.noisy_sig.data)
         ]
 
-    def position(self):
-        """Where the utterance at hand stands in the whole set."""
-        return place(len(self.errors) - 1)
-
-    def score(self, name, signal, estimate, clean):
-        """Score one signal (N,) of the utterance at hand."""
-        self.scorer.add(self.position(), name, signal, estimate, clean)
-
-    def test_utterance(self, name, noisy, clean, enhanced):
-        """Score what to compare with; keep what is to be heard and seen."""
-        self.score(name, "noisy", noisy, clean)
-        for control in self.hparams.controls:
-            wavs = self.enhance(control, noisy[None])
-            self.score(name, control, wavs[0], clean)
-        self.hparams.gallery.show(self.position(), name, noisy, clean, enhanced)
+    def test_utterance(self, position, name, noisy, clean, enhanced):
+        """Score it beside what to compare with; keep what is to be heard."""
+        controls = {
+            control: self.enhance(control, noisy[None])[0]
+            for control in self.hparams.controls
+        }
+        signals = {REFERENCE: noisy, **controls, SYSTEM: enhanced}
+        signals[CONTROL] = clean
+        self.scorer.add(position, name, signals, clean, noisy)
+        self.hparams.gallery.show(position, name, noisy, clean, enhanced)
 
     def on_stage_start(self, stage, epoch=None):
         """Forget the losses of the last epoch, or the last scores."""
+        if stage == sb.Stage.TEST:
+            self.scorer.metrics = self.hparams.test_metrics()
+            self.note_facts()
         if stage != sb.Stage.TRAIN:
             self.errors = []
         elif not self.step:  # Else an interrupted epoch goes on.
@@ -169,10 +174,9 @@ class EnhancementBrain(Trainer):
         parts = gathered((self.scorer.rows(), [float(e) for e in self.errors]))
         rows = sorted(sum((p[0] for p in parts), []), key=lambda row: row[0])
         errors = sum((part[1] for part in parts), [])
-        results = Results(self.hparams.metrics)
-        results.rows = [scores for _, scores in rows]
+        results = Results(scores for _, scores in rows)
         loss = sum(errors) / len(errors)
-        return results, {"loss": loss, **results.mean("enhanced")}
+        return results, {"loss": loss, **results.mean(SYSTEM)}
 
     def log_and_save(self, results, stats, epoch):
         """One line of the log, one checkpoint."""
@@ -202,30 +206,40 @@ class EnhancementBrain(Trainer):
         )
         self.saved_at = self.progress.seconds
 
+    def note_facts(self):
+        """What judges and repeats the test; before it, lest it be lost."""
+        enhancer = Enhancer(self.ema.module, self.modules["spec"])
+        self.facts = {"seed": self.hparams.seed, "checkpoint": self.tested}
+        if if_main_process():
+            self.facts |= self.hparams.cost(enhancer, self.device)
+
     def report(self, results, stats):
-        """The table of the test, on paper and on the screen."""
+        """What the test found, on paper and on the screen."""
         self.hparams.train_logger.log_stats(
             stats_meta={"epoch loaded": self.hparams.epoch_counter.current},
             test_stats=stats,
         )
         if not if_main_process():
             return
-        results.write_csv(self.hparams.results_file)
-        logger.info("Results\n%s", results.table())
-        logger.info("per utterance: %s", self.hparams.results_file)
-        logger.info("enhanced wavs: %s", self.hparams.gallery.wav_folder)
-        logger.info("pictures: %s", self.hparams.gallery.picture_folder)
+        folder, gallery = self.hparams.output_folder, self.hparams.gallery
+        in_loss = trained_on(self.hparams.loss_weights)
+        report = Report(results, self.facts, in_loss)
+        page = write_report(folder, report, self.heard)
+        logger.info("Results\n%s", report.table("Scores"))
+        for warning in report.warnings():
+            logger.warning(warning)
+        logger.info("report: %s", page)
+        logger.info("enhanced wavs: %s", gallery.wav_folder)
+        logger.info("pictures: %s", gallery.picture_folder)
 
-    def on_evaluate_start(self, max_key=None, min_key=None):
-        """Load the best checkpoint; that there is none is an error."""
-        if self.checkpointer is not None:
-            found = self.checkpointer.find_checkpoint(
-                max_key=max_key, min_key=min_key
-            )
-            # In a DDP debug run the others look into empty folders.
-            if found is None and if_main_process():
-                raise FileNotFoundError(
-                    f"no checkpoint with {max_key or min_key!r} in "
-                    f"{self.checkpointer.checkpoints_dir}; train first"
-                )
-        super().on_evaluate_start(max_key=max_key, min_key=min_key)
+    def heard(self, name):
+        """Title to waveform (N,) of a test utterance."""
+        pair = pairs(self.hparams.output_folder, "test")[name]
+        enhanced = Path(self.hparams.gallery.wav_folder) / f"{name}.wav"
+        return read(
+            {
+                REFERENCE: pair["noisy_wav"],
+                SYSTEM: enhanced,
+                CONTROL: pair["clean_wav"],
+            }
+        )

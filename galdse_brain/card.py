@@ -4,6 +4,9 @@ Authors
  * The galdse developers
 """
 
+from galdse_brain.report import LABELS, trained_on
+from galdse_brain.results import SYSTEM, markdown
+
 TEMPLATE = """\
 ---
 language: en
@@ -95,9 +98,7 @@ def card(about):
 
 
 def _metrics(about):
-    for cells in about.get("scores", {}).values():
-        return list(cells)
-    return []
+    return list(about.get("scores", {}).get(SYSTEM, {}))
 
 
 def _training(about):
@@ -114,26 +115,29 @@ def _training(about):
 
 
 def _scores(about):
-    if not _metrics(about):
+    metrics, signals = _metrics(about), about.get("scores", {})
+    if not metrics:
         return "Not measured."
+    trained = trained_on(about["loss_weights"])
+    rows = [
+        [
+            LABELS.get(name, name) + " †" * (name in trained),
+            *(_cell(cells.get(name)) for cells in signals.values()),
+        ]
+        for name in metrics
+    ]
     lines = [
         f"Mean ± standard deviation over {about['test_pairs']} test pairs, "
-        "whole utterances:",
-        "",
-        "| | " + " | ".join(_metrics(about)) + " |",
-        "|---" * (len(_metrics(about)) + 1) + "|",
+        "whole utterances; – where it is infinite or undefined:",
+        markdown(["", *signals], rows),
     ]
-    for signal, cells in about["scores"].items():
-        numbers = " | ".join(
-            f"{cell['mean']:.3f} ± {cell['std']:.3f}"
-            + (f" ({cell['failures']} failed)" if cell["failures"] else "")
-            for cell in cells.values()
-        )
-        lines.append(f"| {signal} | {numbers} |")
-    trained_on = set(about["loss_weights"]) & set(_metrics(about))
-    if trained_on:
-        lines += [
-            "",
-            f"Part of the training loss: {', '.join(sorted(trained_on))}.",
-        ]
-    return "\n".join(lines)
+    if trained & set(metrics):
+        lines.append("† part of the training loss")
+    return "\n\n".join(lines)
+
+
+def _cell(cell):
+    if cell is None:
+        return "–"
+    failed = f" ({cell['failures']} failed)" if cell["failures"] else ""
+    return f"{cell['mean']:.3f} ± {cell['std']:.3f}{failed}"

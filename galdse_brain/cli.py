@@ -6,40 +6,38 @@ Authors
 
 import argparse
 import math
+import os
+import signal
 import sys
-import time
-from io import BytesIO
 from pathlib import Path
 
 import torch
 from speechbrain.utils.fetching import fetch
 
-from galdse_brain.audio import Recording, opened_to_write
-from galdse_brain.effort import AUTO_STEPS, PRECISIONS, set_precision
+from galdse_brain.compare import compare, compare_table
+from galdse_brain.effort import AUTO_STEPS, PRECISIONS
+from galdse_brain.evaluate import evaluate_folders, write_report
 from galdse_brain.export import export_published, export_run, publish
-from galdse_brain.inference import GALDSEEnhancement, is_folder
-from galdse_brain.jobs import checked, planned, run_jobs, saved, summary
+from galdse_brain.inference import is_folder
+from galdse_brain.jobs import checked, planned
+from galdse_brain.loading import STANDARD, enhance_stream, shared
 from galdse_brain.manifests import (
     manifest_jobs,
     read_manifest,
     write_manifest,
 )
-from galdse_brain.ranks import (
-    gathered,
-    is_main,
-    joined,
-    own_device,
-    shard,
-)
+from galdse_brain.ranks import is_main, joined
+from galdse_brain.scoring import all_metrics
 from galdse_brain.to_onnx import write_onnx
 
-STANDARD = Path("-")
 ONNX = "write the networks as ONNX files too"
 
 
 def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
     args = parser().parse_args(argv)
+    # What ends a job on a cluster should leave no half file either.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(args.command(args))
     except (OSError, ValueError, ImportError, RuntimeError) as error:
@@ -54,7 +52,9 @@ def parser():
     """The arguments of all commands."""
     top = argparse.ArgumentParser(prog="galdse", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_enhance, _export, _convert, _publish, _info):
+    for add in (_enhance, _evaluate, _compare):
+        add(commands)
+    for add in (_export, _convert, _publish, _info):
         add(commands)
     return top
 
@@ -169,66 +169,40 @@ def enhance(args):
     return int(any(outcome.error for outcome in outcomes))
 
 
-def shared(args, jobs, options):
-    """Outcomes of all jobs, of which this process does its share."""
-    model, started = load(args), time.perf_counter()
-    mine = [jobs[i] for i in shard(len(jobs))]
-    options = {**options, "num_steps": args.steps(model)}
-    own = run_jobs(model, mine, args.overwrite, is_main(), **options)
-    outcomes = [outcome for share in gathered(own) for outcome in share]
-    if is_main():
-        print(summary(outcomes, started), file=sys.stderr)
-    return outcomes
+def _evaluate(commands):
+    add = _new(commands, "evaluate", evaluate).add_argument
+    add("--clean", required=True, metavar="DIR", help="what speech should be")
+    add("--enhanced", required=True, metavar="DIR", help="files to score")
+    add("--noisy", metavar="DIR", help="what was enhanced")
+    add("-o", "--output", metavar="OUT", help="folder for the report")
+    add("--jobs", type=_number(int, 0), default=os.cpu_count())
 
 
-def load(args):
-    """The model of the arguments, with its pieces."""
-    run_opts = {"device": own_device(args.device)}
-    try:
-        model = GALDSEEnhancement.from_hparams(args.model, run_opts=run_opts)
-    except OSError:
-        raise
-    except Exception as error:  # Loading runs whatever the YAML names.
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{args.model} cannot be loaded: {reason}") from error
-    set_precision(model, args.precision)
-    enhancer = model.mods.enhance_model
-    changes = {}
-    if args.chunk_seconds is not None:
-        spec = enhancer.spec
-        wanted = int(args.chunk_seconds * model.hparams.sample_rate)
-        hops = spec.num_frames(wanted) - 1
-        changes["num_samples"] = hops * spec.hop_length
-        changes["overlap"] = hops // 4 * spec.hop_length
-    if args.batch_size is not None:
-        changes["at_once"] = args.batch_size
-    enhancer.pieces = enhancer.pieces._replace(**changes).checked()
-    return model
+def evaluate(args):
+    """Score a folder of enhanced speech against the clean originals.
+
+    Files of one name belong together: mono, 16 kHz, of one length. With the
+    noisy speech the scores are grouped by its SNR. OUT gets results.csv,
+    report.md and report.html.
+    """
+    folders = args.clean, args.enhanced, args.noisy
+    report, wavs = evaluate_folders(all_metrics(), *folders, args.jobs)
+    print(report.table("Scores"))
+    for text in report.warnings():
+        print(f"warning: {text}", file=sys.stderr)
+    if args.output:
+        print(write_report(args.output, report, wavs), file=sys.stderr)
 
 
-def enhance_stream(args, options):
-    """Standard input or a file, to standard output as wav or to a file."""
-    given, output = Path(args.inputs[0]), Path(args.output)
-    if output != STANDARD and output.exists() and not args.overwrite:
-        raise FileExistsError(f"{output} is there already")
-    if given == STANDARD:
-        wav = BytesIO(sys.stdin.buffer.read())
-        source = Recording(wav, "standard input")
-    else:
-        source = Recording(given)
-    model = load(args)
-    options = {**options, "num_steps": args.steps(model)}
-    blocks = model.enhance_blocks(source, **options)
-    if output != STANDARD:
-        for _ in saved(blocks, source, output):
-            pass
-        return 0
-    target = BytesIO()
-    with opened_to_write(target, "standard output.wav", source) as write:
-        for block in blocks:
-            write(block)
-    sys.stdout.buffer.write(target.getvalue())
-    return 0
+def _compare(commands):
+    add = _new(commands, "compare", compare_two).add_argument
+    for name in "AB":
+        add(name, help="results.csv, or a folder that holds one")
+
+
+def compare_two(args):
+    """Say how much better B is than A, utterance by utterance."""
+    print(compare_table(compare(args.A, args.B)))
 
 
 def _export(commands):

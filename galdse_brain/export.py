@@ -5,7 +5,7 @@ Authors
 """
 
 import json
-from collections import Counter
+import math
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
@@ -18,6 +18,7 @@ import torch
 
 from galdse_brain.card import card
 from galdse_brain.convert import converted
+from galdse_brain.cost import network_calls
 from galdse_brain.results import Results
 from galdse_brain.runs import (
     best_checkpoint,
@@ -83,7 +84,7 @@ def export_run(run_folder, out, example=None, overwrite=False):
     }
     results = Path(run_folder) / "results.csv"
     if results.is_file():
-        about["scores"] = Results.read_csv(results).summary()
+        about["scores"] = finite(Results.read_csv(results).summary())
         about["test_pairs"] = len(pairs(run_folder, "test"))
     if example is None:
         example = next(iter(pairs(run_folder, "test").values()))["noisy_wav"]
@@ -95,6 +96,14 @@ def export_run(run_folder, out, example=None, overwrite=False):
         example,
         overwrite,
     )
+
+
+def finite(summary):
+    """The cells that JSON can hold: clean speech has an infinite SI-SDR."""
+    return {
+        signal: {n: c for n, c in cells.items() if math.isfinite(c["mean"])}
+        for signal, cells in summary.items()
+    }
 
 
 def training_data(run_folder):
@@ -209,20 +218,6 @@ def _check_free(out, overwrite):
         raise FileExistsError(
             f"{out} is no exported model, it has no {missing[0]}: not replaced"
         )
-
-
-def network_calls(enhancer):
-    """Part of the system -> how often one enhancement calls it."""
-    calls = Counter()
-    hooks = [
-        part.register_forward_hook(lambda *_, name=name: calls.update([name]))
-        for name, part in enhancer.system.named_children()
-    ]
-    with torch.no_grad():
-        enhancer(torch.ones(1, 1))
-    for hook in hooks:
-        hook.remove()
-    return dict(calls)
 
 
 def publish(folder, repo_id, private=False):

@@ -4,6 +4,7 @@ Authors
  * The galdse developers
 """
 
+import warnings
 from pathlib import Path
 
 from speechbrain.dataio import audio_io
@@ -19,9 +20,7 @@ class Gallery:
     wav_folder, picture_folder : str
         Where to.
     picture_every : int
-        One of so many utterances gets a picture.
-    draw : callable
-        (path, {title: waveform}, {title: map}, sample_rate).
+        One of so many utterances gets a picture, with the extra ``plot``.
     panels : dict
         Title to (system, y) -> map (1, 1, F, T), what the system shows of
         itself.
@@ -38,14 +37,13 @@ class Gallery:
         wav_folder,
         picture_folder,
         picture_every,
-        draw,
         panels,
         spec,
         ema,
         sample_rate,
     ):
         self.wav_folder, self.picture_folder = wav_folder, picture_folder
-        self.picture_every, self.draw = picture_every, draw
+        self.picture_every = picture_every
         self.panels, self.spec, self.ema = panels, spec, ema
         self.sample_rate = sample_rate
 
@@ -55,9 +53,14 @@ class Gallery:
         audio_io.save(path, enhanced.cpu(), self.sample_rate)
         if position % self.picture_every:
             return
+        try:
+            from galdse_brain.pictures import spectrograms
+        except ImportError as error:
+            warnings.warn(str(error), stacklevel=1)  # Once, not every time.
+            return
         y = self.spec(*normalize(noisy[None]))
         frames = len(noisy) // self.spec.hop_length + 1
-        self.draw(
+        spectrograms(
             _file(self.picture_folder, f"{name}.png"),
             {"noisy": noisy, "enhanced": enhanced, "clean": clean},
             {

@@ -1,7 +1,8 @@
 """Scores of an enhanced utterance, each (estimate, clean) -> float.
 
-Waveforms are (N,) at 16 kHz. Where a metric is not defined, as PESQ is not
-for silence, the score is NaN: failures are counted, never scored.
+Waveforms are (N,) at 16 kHz; higher is better. Where a metric is not defined,
+as PESQ is not for silence, the score is NaN: failures are counted, never
+scored.
 
 Authors
  * The galdse developers
@@ -13,6 +14,7 @@ from functools import wraps
 import pesq
 import pystoi
 import torch
+from torchaudio.functional import resample
 
 SAMPLE_RATE = 16000
 
@@ -21,13 +23,14 @@ def nan_if_undefined(metric):
     """NaN instead of an error, a warning or a score for silence."""
 
     @wraps(metric)
-    def score(estimate, clean):
+    def score(estimate, clean, *noise):
         if not clean.any():
             return float("nan")
+        wavs = [wav.double() for wav in (estimate, clean, *noise)]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)
-                return float(metric(estimate.double(), clean.double()))
+                return float(metric(*wavs))
         except (pesq.PesqError, ValueError, RuntimeError, RuntimeWarning):
             return float("nan")
 
@@ -40,6 +43,24 @@ def pesq_wb(estimate, clean):
     return pesq.pesq(
         SAMPLE_RATE, clean.float().numpy(), estimate.float().numpy(), "wb"
     )
+
+
+@nan_if_undefined
+def pesq_nb(estimate, clean):
+    """Narrow-band PESQ (ITU-T P.862.1) at 8 kHz, 1 to 4.55."""
+    clean, estimate = (
+        resample(wav, SAMPLE_RATE, 8000, lowpass_filter_width=64)
+        for wav in (clean, estimate)
+    )
+    return pesq.pesq(
+        8000, clean.float().numpy(), estimate.float().numpy(), "nb"
+    )
+
+
+@nan_if_undefined
+def stoi(estimate, clean):
+    """Short-time objective intelligibility (Taal et al. 2011), at most 1."""
+    return pystoi.stoi(clean.numpy(), estimate.numpy(), SAMPLE_RATE)
 
 
 @nan_if_undefined
@@ -60,25 +81,59 @@ def si_sdr(estimate, clean):
     >>> round(si_sdr(torch.tensor([1.0, 2.0, 3.0, 5.0]), clean), 4)
     14.4974
     """
-    estimate, clean = estimate - estimate.mean(), clean - clean.mean()
-    target = (estimate @ clean) / (clean @ clean) * clean
-    error = estimate - target
-    return 10 * torch.log10((target @ target) / (error @ error))
+    estimate, clean = centred(estimate, clean)
+    target = projection(estimate, clean)
+    return decibels(target, estimate - target)
 
 
-def summarize(scores):
-    """Mean, standard deviation and number of failures of a list of scores.
+@nan_if_undefined
+def si_sir(estimate, clean, noise):
+    """Scale-invariant ratio of speech to what is left of the noise, in dB.
 
-    Example
-    -------
-    >>> summarize([1.0, 3.0, float("nan")])
-    {'mean': 2.0, 'std': 1.0, 'failures': 1}
+    The estimate is its projection on the clean speech, the rest of its
+    projection on speech and noise together, and artifacts (arXiv 1811.02508).
     """
-    scores = torch.tensor(scores, dtype=torch.float64)
-    valid = scores[~scores.isnan()]
-    mean = valid.mean()
-    return {
-        "mean": float(mean),
-        "std": float((valid - mean).square().mean().sqrt()),
-        "failures": len(scores) - len(valid),
-    }
+    target, residual, _ = decompose(estimate, clean, noise)
+    return decibels(target, residual)
+
+
+@nan_if_undefined
+def si_sar(estimate, clean, noise):
+    """Scale-invariant ratio of speech to artifacts in dB, see ``si_sir``."""
+    target, _, artifacts = decompose(estimate, clean, noise)
+    return decibels(target, artifacts)
+
+
+@nan_if_undefined
+def snr(estimate, clean, noise):
+    """Power of the clean speech over that of the noise, in dB."""
+    return decibels(clean, noise)
+
+
+def centred(*wavs):
+    """Waveforms (N,) without their means."""
+    return [wav - wav.mean() for wav in wavs]
+
+
+def projection(wav, onto):
+    """Part of a waveform (N,) that is a multiple of another."""
+    return (wav @ onto) / (onto @ onto) * onto
+
+
+def decompose(estimate, clean, noise):
+    """Three orthogonal parts (N,) of an estimate: speech, noise, artifacts."""
+    estimate, clean, noise = centred(estimate, clean, noise)
+    target = projection(estimate, clean)
+    rest = estimate - target
+    residual = projection(rest, noise - projection(noise, clean))
+    return target, residual, rest - residual
+
+
+def decibels(signal, error):
+    """Power ratio of two waveforms in dB; infinite if there is no error.
+
+    An error 240 dB below the signal is the rounding of float64.
+    """
+    signal, error = signal @ signal, error @ error
+    error = torch.where(error < 1e-24 * signal, 0.0, error)
+    return 10 * torch.log10(signal / error)

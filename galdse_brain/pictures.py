@@ -6,12 +6,19 @@ Authors
 
 from itertools import takewhile
 
-import matplotlib
 import torch
+
+try:
+    import matplotlib
+except ImportError as error:
+    raise ImportError(
+        'pictures need matplotlib: pip install "galdse[plot]"'
+    ) from error
 
 matplotlib.use("agg")
 
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.image import imsave  # noqa: E402
 
 from galdse_brain.audio import Recording  # noqa: E402
 from galdse_brain.streams import first  # noqa: E402
@@ -26,6 +33,23 @@ def decibels(wav):
     wav = torch.nn.functional.pad(wav, (0, max(0, N_FFT - len(wav))))
     stft = torch.stft(wav, N_FFT, HOP, window=window, return_complex=True)
     return 20 * torch.log10(stft.abs().clamp(min=1e-5))
+
+
+def image(file, wav, top):
+    """Write the bare spectrogram of a waveform (N,) as webp.
+
+    ``file`` is open for bytes; the brightest colour is ``top`` dB, the darkest
+    80 dB below.
+    """
+    imsave(
+        file,
+        decibels(wav).numpy(),
+        vmin=top - 80,
+        vmax=top,
+        cmap="magma",
+        origin="lower",
+        format="webp",
+    )
 
 
 def spectrograms(path, wavs, maps, sample_rate):

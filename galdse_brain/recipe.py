@@ -59,7 +59,10 @@ def _check_includes(tree, folder):
         tag = getattr(getattr(node, "tag", None), "value", None) or ""
         _, is_include, name = tag.partition("!include:")
         if is_include and hasattr(node, "keys"):
-            _check_known(key, node, folder / name, YAML().load(folder / name))
+            known = YAML().load(folder / name)
+            _check_known(key, node, folder / name, known)
+            recursive_update(known, node)  # Which may include others.
+            _check_includes(known, (folder / name).parent)
 
 
 def _check_known(culprit, keys, file, known):

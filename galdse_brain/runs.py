@@ -4,6 +4,7 @@ Authors
  * The galdse developers
 """
 
+import hashlib
 import json
 from io import StringIO
 from pathlib import Path
@@ -44,6 +45,13 @@ def best_checkpoint(run_folder):
     return checkpoint
 
 
+def fingerprint(checkpoint):
+    """Epoch, and beginning of the SHA-256 of the averaged weights, as text."""
+    weights = Path(checkpoint.paramfiles["ema"]).read_bytes()
+    digest = hashlib.sha256(weights).hexdigest()[:12]
+    return f"epoch {checkpoint.meta['epoch']}, SHA-256 of ema.ckpt {digest}"
+
+
 def best_weights(run_folder):
     """Averaged weights of the best checkpoint, on the CPU.
 
@@ -70,7 +78,13 @@ def best_weights(run_folder):
 
 
 def start_from(system, run_folder):
-    """Give a system the averaged weights of a trained run, to fine-tune."""
+    """Give a system the averaged weights of a run; ValueError if of another."""
+    # Weights that fit may mean another thing: a spectrogram or its noise.
+    found = settings(run_folder)["enhancer"]["system"].tag.value
+    kind = type(system)
+    expected = f"!new:{kind.__module__}.{kind.__qualname__}"
+    if found != expected:
+        raise ValueError(f"{run_folder} holds {found}, expected {expected}")
     system.load_state_dict(best_weights(run_folder))
 
 

@@ -10,11 +10,12 @@ from zlib import crc32
 
 import speechbrain as sb
 import torch
-from speechbrain.utils.distributed import get_rank
+from speechbrain.utils.distributed import get_rank, if_main_process
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from galdse_brain.ranks import of_main
+from galdse_brain.runs import fingerprint
 
 LOOK_EVERY = 10  # Batches between two looks at numbers of the device.
 
@@ -130,6 +131,22 @@ class Trainer(sb.Brain):
         if should_step:
             self.ema.update_parameters(self.system)
             self.tick()
+
+    def on_evaluate_start(self, max_key=None, min_key=None):
+        """Load the best checkpoint; that there is none is an error."""
+        self.tested = "none"
+        if self.checkpointer is not None:
+            found = self.checkpointer.find_checkpoint(
+                max_key=max_key, min_key=min_key
+            )
+            # In a DDP debug run the others look into empty folders.
+            if found is None and if_main_process():
+                raise FileNotFoundError(
+                    f"no checkpoint with {max_key or min_key!r} in "
+                    f"{self.checkpointer.checkpoints_dir}; train first"
+                )
+            self.tested = found and fingerprint(found)
+        super().on_evaluate_start(max_key=max_key, min_key=min_key)
 
     def _wrap_distributed(self):
         """As SpeechBrain does, but its SyncBatchNorm knows no CPU."""

@@ -18,6 +18,9 @@ from galdse_brain.export import write_folder
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets.guidance import GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.paths.bbed import BBED
+from galdse_brain.paths.bridge_ve import BridgeVE
+from galdse_brain.paths.ouve import OUVE
 from galdse_brain.paths.residual_shift import ResidualShift
 from galdse_brain.recipe import read_recipe
 from galdse_brain.samplers import markov, walk
@@ -33,6 +36,20 @@ multipliers: [1, 1, 1, 1]
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.append(str(GOLDEN))
+# The paths under their names in closed_forms.json.
+SDES = {
+    "ouve_16k": partial(OUVE, 1.5, 0.05, 0.5),
+    "ouve_48k": partial(OUVE, 2.0, 0.1, 1.0),
+    "bbed_052": partial(BBED, 2.6, 0.52),
+    "bbed_051": partial(BBED, 2.6, 0.51),
+    "sbve": partial(BridgeVE, 2.6, 0.4),
+}
+PATHS = {
+    "resshift_default": partial(ResidualShift, 0.5, 0.39, 0.005),
+    "resshift_finetune": partial(ResidualShift, 0.1, 0.39, 0.006),
+    "resshift_issue1": partial(ResidualShift, 0.3, 0.39, 0.003),
+    **SDES,
+}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,8 @@ from unittest import mock
 import numpy as np
 import soundfile
 
+from galdse_brain.metrics import estoi, pesq_wb, si_sdr
+
 HERE = Path(__file__).parent
 # Processes that tests start import what the tests do.
 ENVIRONMENT = {
@@ -23,6 +25,8 @@ TINY = {
     "batch_size": 2,
     "num_workers": 0,
     "score_jobs": 0,
+    "test_metrics": "!name:recipe_runs.few",
+    "cost": "!name:recipe_runs.no_cost",
     "number_of_epochs": 1,
     "number_of_steps": 20,
     "device": "cpu",
@@ -32,6 +36,16 @@ SPEAKERS = {
     + ["p226_001", "p287_001"],
     "testset": ["p232_001", "p257_001"],
 }
+
+
+def few():
+    """Scores that take no time."""
+    return {"pesq": pesq_wb, "estoi": estoi, "si_sdr": si_sdr}
+
+
+def no_cost(enhancer, device):
+    """What is measured of an enhancer in most tests."""
+    return {}
 
 
 def voice(pitch, num_samples):

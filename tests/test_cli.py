@@ -4,10 +4,12 @@ import io
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +18,11 @@ import pytest
 import soundfile
 import torch
 from conftest import ROOT
+from signals import noisy_pair
 
-from galdse_brain import cli
+from galdse_brain import cli, loading
 from galdse_brain.cli import main
+from galdse_brain.metrics import si_sdr
 
 
 def write(path, num_samples=600, rate=16000, **how):
@@ -105,7 +109,7 @@ def test_the_pieces_can_be_chosen(exported):
         args = cli.parser().parse_args(
             ["enhance", "a", "-o", "b", "--model", str(exported), *words]
         )
-        return cli.load(args).mods.enhance_model.pieces
+        return loading.load(args).mods.enhance_model.pieces
 
     found = pieces("--chunk-seconds", "2", "--batch-size", "3")
     assert found.at_once == 3
@@ -114,6 +118,37 @@ def test_the_pieces_can_be_chosen(exported):
     assert found.num_samples % 128 == found.overlap % 128 == 0
     assert pieces("--chunk-seconds", "0.1").checked()
     assert pieces() == pieces("--batch-size", "1")
+
+
+def test_two_folders_of_speech_are_scored_and_compared(
+    galdse, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cli, "all_metrics", lambda: {"si_sdr": si_sdr})
+    clean, noisy = noisy_pair()
+    for name, share in {"clean": 0, "noisy": 1, "a": 0.5, "b": 0.25}.items():
+        (tmp_path / name).mkdir()
+        wav = clean + share * (noisy - clean)
+        for i in range(2):
+            path = tmp_path / name / f"p1_{i}.wav"
+            soundfile.write(path, wav.numpy(), 16000, subtype="FLOAT")
+    folders = "--clean", tmp_path / "clean", "--noisy", tmp_path / "noisy"
+    for name in "ab":
+        out = tmp_path / f"report_{name}"
+        words = "--enhanced", tmp_path / name, "-o", out, "--jobs", 0
+        done = galdse("evaluate", *folders, *words)
+        assert done.code == 0 and "100%" in done.err
+        assert "| SI-SDR, dB |" in done.out.decode()
+        assert str(out / "report.html") in done.err
+        made = ["report.html", "report.md", "results.csv"]
+        assert names(out) == made
+    done = galdse("compare", tmp_path / "report_a", out / "results.csv")
+    # Half the noise is 6.02 dB less.
+    assert done.code == 0 and "+6.02" in done.out.decode()
+    assert "100%" in done.out.decode()
+    (tmp_path / "b" / "p1_1.wav").unlink()
+    done = galdse("evaluate", *folders, "--enhanced", tmp_path / "b")
+    assert done.code == 1 and "lacks 'p1_1'" in done.err and not done.out
+    assert galdse("compare", tmp_path / "b", out).code == 1
 
 
 def test_half_precision_is_another_number(enhance, tmp_path):
@@ -305,9 +340,25 @@ def test_an_interrupt_is_said_in_one_line(enhance, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run_jobs", interrupted)
+    monkeypatch.setattr(loading, "run_jobs", interrupted)
     done = enhance(write(tmp_path / "a.wav"), "-o", tmp_path / "out")
     assert done.code == 130 and "interrupted" in done.err
+
+
+def test_a_command_that_is_told_to_end_leaves_no_half_file(exported, tmp_path):
+    write(tmp_path / "hour.wav", 3600 * 16000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galdse_brain.cli", "enhance", "--model"]
+        + [exported, tmp_path / "hour.wav", "-o", tmp_path / "out.wav"],
+        stderr=subprocess.PIPE,
+    )
+    while not list(tmp_path.glob(".galdse-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert "interrupted" in process.communicate()[1].decode()
+    assert process.returncode == 130
+    assert names(tmp_path) == ["hour.wav"]
 
 
 def test_a_picture_is_beside_every_file_that_was_made(enhance, tmp_path):

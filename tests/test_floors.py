@@ -20,22 +20,31 @@ FLOORS = {
     "schedules": 0,
     "nets": 1,
     "objectives": 1,
-    "metrics": 1,
+    "metrics": 0,
+    "composite": 1,
+    "dnsmos": 1,
+    "charts": 1,
     "augment": 1,
     "pictures": 1,
     "systems": 2,
-    "results": 2,
+    "results": 0,
+    "report": 1,
+    "compare": 2,
+    "page": 2,
     "enhancer": 3,
     "checkpoints": 4,
     "convert": 4,
     "inference": 4,
     "compat": 1,
-    "card": 0,
+    "card": 2,
     "effort": 4,
     "export": 5,
     "to_onnx": 5,
+    "loading": 5,
     "cli": 6,
     "data": 4,
+    "evaluate": 5,
+    "cost": 4,
     "gallery": 4,
     "progress": 4,
     "ranks": 4,
@@ -101,7 +110,7 @@ def test_devices_and_processes_are_named_in_the_brain_alone(path):
         return
     text = path.read_text()
     for word in ("cuda", ".cpu()", "distributed", "is_main", "bfloat16"):
-        if (path.stem, word) in {("pictures", ".cpu()"), ("results", ".cpu()")}:
+        if (path.stem, word) in {("pictures", ".cpu()")}:
             continue  # Numbers leave the device here.
         assert word not in text, word
 

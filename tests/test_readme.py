@@ -40,6 +40,8 @@ def place(tmp_path_factory):
     (place / "more").mkdir()
     for path in ("noisy.wav", "recordings/a.wav", "more/b.flac"):
         soundfile.write(place / path, *soundfile.read(noisy))
+    for kind in ("clean", "noisy"):
+        shutil.copytree(corpus / f"{kind}_testset_wav", place / "test" / kind)
     torch.save(official_checkpoint(), place / "epoch=700.ckpt")
     (place / "recipes").symlink_to(ROOT / "recipes")
     return place
@@ -122,6 +124,7 @@ def test_every_block_of_the_readme_runs(place, monkeypatch):
     assert uploads == ["user/galdse", "MODEL_2"]
     for made in ("enhanced.wav", "enhanced/a.wav", "enhanced/b.flac"):
         assert (place / made).is_file()
+    assert (place / "scores" / "report.html").is_file()
     assert names["stereo"].shape == (2, 44100)
     assert len(BLOCKS) > 8
 

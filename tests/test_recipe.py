@@ -124,6 +124,19 @@ def test_an_included_part_may_not_be_given_unknown_keys(tmp_path):
         read_recipe(tmp_path / "top.yaml")
 
 
+def test_nor_may_a_part_within_a_part(tmp_path):
+    (tmp_path / "inner.yaml").write_text("steps: 1\n")
+    middle = "inner: !include:inner.yaml\n  steps: 2\n"
+    (tmp_path / "middle.yaml").write_text(middle)
+    text = "enhancer: !include:middle.yaml\n  inner: {stepz: 3}\n"
+    (tmp_path / "top.yaml").write_text(text)
+    with pytest.raises(KeyError, match="inner sets 'stepz'.*inner.yaml"):
+        read_recipe(tmp_path / "top.yaml")
+    (tmp_path / "top.yaml").write_text(text.replace("stepz", "steps"))
+    hparams = load_hyperpyyaml(read_recipe(tmp_path / "top.yaml"))
+    assert hparams == {"enhancer": {"inner": {"steps": 3}}}
+
+
 def test_saved_yaml_stands_alone_and_builds_the_same(tmp_path):
     yaml = RECIPE / "hparams" / "galdse_plain.yaml"
     overrides = "{data_folder: nowhere, lr: 0.5}"

@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 import torch
-from recipe_runs import ENVIRONMENT, log_lines, train, write_corpus
+from recipe_runs import ENVIRONMENT, TINY, log_lines, train, write_corpus
 from torch.optim.swa_utils import AveragedModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -102,8 +102,19 @@ class NoAnswer(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("recipe", ["galdse", "galdse_mini"])
-def test_no_step_waits_for_the_device(corpus, tmp_path, recipe):
+@pytest.mark.parametrize(
+    "recipe, enhancer",
+    [
+        ("galdse", TINY["enhancer"]),
+        ("galdse_mini", TINY["enhancer"]),
+        (
+            "storm_mini",
+            "{sgmse: {channels: 8, num_steps: 2}, prediction: {channels: 8}}",
+        ),
+        ("bridge_guided_mini", "{hidden_size: 4, bridge: {channels: 8}}"),
+    ],
+)
+def test_no_step_waits_for_the_device(corpus, tmp_path, recipe, enhancer):
     fit_batch, steps = trainer.Trainer.fit_batch, []
     # torch reads the number of averages, which Trainer keeps on the CPU.
     average = mock.patch.object(AveragedModel, "update_parameters")
@@ -117,7 +128,13 @@ def test_no_step_waits_for_the_device(corpus, tmp_path, recipe):
         return steps[-1]
 
     with mock.patch.object(trainer.Trainer, "fit_batch", spy):
-        train(corpus, tmp_path, recipe=recipe, segment_samples=8064)
+        train(
+            corpus,
+            tmp_path,
+            recipe=recipe,
+            segment_samples=8064,
+            enhancer=enhancer,
+        )
     assert len(steps) == 2
     with NoAnswer():
         warmed_up_average([torch.ones(2)], [torch.zeros(2)], steps[0], 0.9)
@@ -215,7 +232,8 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     scorer = Scorer({"si_sdr": si_sdr}, num_jobs=1)
     for i in range(3):
-        scorer.add(i, str(i), "noisy", *torch.randn(2, 100))
+        noisy, clean = torch.randn(2, 100)
+        scorer.add(i, str(i), {"noisy": noisy}, clean)
     print([row["si_sdr"] for _, row in scorer.rows()])
     print(*scorer.pool._processes, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -236,7 +254,8 @@ def test_other_processes_score_alike_and_end_with_a_killed_training(tmp_path):
     scores, worker = finished.stdout.splitlines()
     here = Scorer({"si_sdr": si_sdr}, num_jobs=0)
     for i in range(3):
-        here.add(i, str(i), "noisy", *torch.randn(2, 100))
+        noisy, clean = torch.randn(2, 100)
+        here.add(i, str(i), {"noisy": noisy}, clean)
     assert scores == str([row["si_sdr"] for _, row in here.rows()])
     for _ in range(100):
         try:

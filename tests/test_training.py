@@ -1,9 +1,12 @@
 """Training through the real train.py: files, resume, selection, errors."""
 
 import csv
+import hashlib
 import json
 import math
 import shutil
+import sys
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -18,6 +21,8 @@ from galdse_brain.metrics import estoi, si_sdr
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.recipe import read_recipe
 from galdse_brain.runs import best_weights, load_enhancer
+
+SIGNALS = ["noisy", "mask alone", "one step", "enhanced", "clean"]
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +79,22 @@ def test_a_run_leaves_the_files_that_users_look_for(trained):
         "train.py",
         "train_log.txt",
         "results.csv",
+        "report.md",
+        "report.html",
         "enhanced/p232_001.wav",
         "enhanced/p257_001.wav",
         "pictures/p232_001.png",
     ):
         assert (run / name).stat().st_size > 0, name
     rows = (run / "results.csv").read_text().splitlines()
-    assert rows[0] == "id,signal,pesq,estoi,si_sdr"
+    assert rows[0] == "id,signal,pesq,estoi,si_sdr,snr,si_sir,si_sar"
     signals = {tuple(row.split(",")[:2]) for row in rows[1:]}
     assert signals == {
         (name, signal)
         for name in ("p232_001", "p257_001")
-        for signal in ("noisy", "mask alone", "enhanced")
+        for signal in SIGNALS
     }
-    assert "| mask alone |" in (run / "log.txt").read_text()
+    assert "| mask alone " in (run / "log.txt").read_text()
 
 
 def test_the_log_has_every_loss_and_every_metric(trained):
@@ -122,6 +129,50 @@ def test_test_only_gives_the_score_that_training_ended_with(run, corpus):
     # ESTOI draws noise of 1e-16 against divisions by zero.
     assert scores(run) == pytest.approx(results, abs=1e-9)
     assert log_lines(run)[-1] == log_lines(run)[-2]
+
+
+def test_a_test_scores_everything_and_says_what_it_was_of(run, corpus):
+    everything = {
+        "test_metrics": "!name:galdse_brain.scoring.all_metrics",
+        "cost": "{seconds: 0.2, repeats: 1}",
+        "score_jobs": 1,
+    }
+    train(corpus, run, "--test_only", **everything)
+    with open(run / "results.csv", newline="", encoding="utf-8") as file:
+        header = next(csv.reader(file))
+    assert len(header) == 2 + 9 + 3 + 4 and "dnsmos_ovrl" in header
+    top = scores(run)["p232_001", "clean", "pesq"]
+    assert top == pytest.approx(4.644, abs=1e-3)
+    text = (run / "report.md").read_text()
+    weights = checkpoints(run)[-1].paramfiles["ema"]
+    assert hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:12] in text
+    for line in ("- seed: 3234", "- network calls: 1 guidance + 6 net"):
+        assert line in text
+    for signal in SIGNALS:
+        assert f" {signal} " in text
+
+
+def test_metrics_of_the_loss_are_marked_in_the_report(run, corpus):
+    text = (run / "report.md").read_text()
+    assert "†" not in text
+    losses = "{spec_mse: 1.0, guidance: 1.0, pesq: 0.001}"
+    train(corpus, run, "--test_only", loss_weights=losses)
+    text = (run / "report.md").read_text()
+    assert "PESQ-WB †" in text and "ESTOI †" not in text
+
+
+def test_without_matplotlib_a_run_has_text_and_scores(
+    corpus, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in ("page", "pictures"):
+        monkeypatch.delitem(sys.modules, f"galdse_brain.{name}", False)
+    with pytest.warns(UserWarning, match=r"galdse\[plot\]"):
+        train(corpus, tmp_path)
+    assert (tmp_path / "results.csv").is_file()
+    assert (tmp_path / "report.md").is_file()
+    assert not (tmp_path / "report.html").exists()
+    assert not (tmp_path / "pictures").exists()
 
 
 def test_the_best_checkpoint_is_tested_though_the_last_is_worse(
@@ -180,7 +231,8 @@ def test_a_run_exports_its_best_weights(run):
     with torch.no_grad():
         assert torch.equal(model.enhance_batch(noisy), enhancer(noisy)[0])
     about = json.loads((run / "exported" / "config.json").read_text())
-    assert list(about["scores"]) == ["noisy", "mask alone", "enhanced"]
+    assert list(about["scores"]) == SIGNALS
+    assert list(about["scores"]["clean"]) == ["pesq", "estoi"]
     assert about["test_pairs"] == 2
 
 

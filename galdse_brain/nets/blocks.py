@@ -45,9 +45,9 @@ def dense(in_features, out_features):
     return layer
 
 
-def group_norm(channels):
-    """GroupNorm with four channels to a group, at most 16 groups."""
-    return nn.GroupNorm(min(channels // 4, 16), channels, eps=1e-6)
+def group_norm(channels, max_groups=16):
+    """GroupNorm with four channels to a group, at most ``max_groups``."""
+    return nn.GroupNorm(min(channels // 4, max_groups), channels, eps=1e-6)
 
 
 class Downsample(nn.Module):
@@ -87,6 +87,13 @@ class Upsample(nn.Module):
         return x
 
 
+def embedding_layers(features, channels):
+    """Two dense layers from features of the time."""
+    return nn.Sequential(
+        dense(features, channels), nn.SiLU(), dense(channels, channels)
+    )
+
+
 class StepEmbedding(nn.Module):
     """Sinusoidal features of the step, then two dense layers.
 
@@ -95,22 +102,35 @@ class StepEmbedding(nn.Module):
     features : int
         Number of sinusoids, half sine and half cosine; the output has four
         times as many channels.
+    time_scale : float
+        Times are multiplied by it: 1 for steps, 100 for times up to 1.
     """
 
-    def __init__(self, features):
+    def __init__(self, features, time_scale=1.0):
         super().__init__()
         half = features // 2
         exponent = torch.arange(half) / (half - 1)
-        self.register_buffer("rates", 10000.0**-exponent, persistent=False)
-        self.layers = nn.Sequential(
-            dense(features, 4 * features),
-            nn.SiLU(),
-            dense(4 * features, 4 * features),
-        )
+        rates = time_scale * 10000.0**-exponent
+        self.register_buffer("rates", rates, persistent=False)
+        self.layers = embedding_layers(features, 4 * features)
 
     def forward(self, t):
         """Times (B,) to an embedding (B, 4 features)."""
         angle = t[:, None] * self.rates
+        return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class FourierEmbedding(nn.Module):
+    """Random Fourier features of ln t, then two dense layers (SGMSE+)."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.register_buffer("frequencies", 16 * torch.randn(features))
+        self.layers = embedding_layers(2 * features, 4 * features)
+
+    def forward(self, t):
+        """Positive times (B,) to an embedding (B, 4 features)."""
+        angle = 2 * math.pi * t.log()[:, None] * self.frequencies
         return self.layers(torch.cat([angle.sin(), angle.cos()], dim=1))
 
 
@@ -125,15 +145,28 @@ class ResBlock(nn.Module):
         Channels of the step embedding.
     resample : torch.nn.Module, optional
         Applied to both branches, see ``Downsample`` and ``Upsample``.
+    max_groups : int
+        Of the normalisation.
+    attention : torch.nn.Module, optional
+        Applied to the output.
     """
 
-    def __init__(self, in_channels, out_channels, embedding, resample=None):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        embedding,
+        resample=None,
+        max_groups=16,
+        attention=None,
+    ):
         super().__init__()
         self.resample = nn.Identity() if resample is None else resample
-        self.norm_in = group_norm(in_channels)
+        self.attention = attention or nn.Identity()
+        self.norm_in = group_norm(in_channels, max_groups)
         self.conv_in = conv(in_channels, out_channels, 3)
         self.embed = dense(embedding, out_channels)
-        self.norm_out = group_norm(out_channels)
+        self.norm_out = group_norm(out_channels, max_groups)
         self.conv_out = conv(out_channels, out_channels, 3, scale=1e-10)
         changes = resample is not None or in_channels != out_channels
         self.skip = (
@@ -145,15 +178,16 @@ class ResBlock(nn.Module):
         h = self.resample(functional.silu(self.norm_in(x), inplace=True))
         h = self.conv_in(h).add_(self.embed(embedding)[:, :, None, None])
         h = self.conv_out(functional.silu(self.norm_out(h), inplace=True))
-        return h.add_(self.skip(self.resample(x))).mul_(SQRT_HALF)
+        h = h.add_(self.skip(self.resample(x))).mul_(SQRT_HALF)
+        return self.attention(h)
 
 
 class Attention(nn.Module):
     """Self-attention over all F T positions, one head, residual."""
 
-    def __init__(self, channels):
+    def __init__(self, channels, max_groups=16):
         super().__init__()
-        self.norm = group_norm(channels)
+        self.norm = group_norm(channels, max_groups)
         self.query = conv(channels, channels, 1, scale=0.1)
         self.key = conv(channels, channels, 1, scale=0.1)
         self.value = conv(channels, channels, 1, scale=0.1)

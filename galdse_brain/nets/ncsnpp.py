@@ -20,16 +20,12 @@ from galdse_brain.nets.blocks import (
 
 
 class Level(nn.Module):
-    """Decoder of one resolution: two blocks, then a share of the output."""
+    """Decoder of one resolution: blocks, then a share of the output."""
 
-    def __init__(self, in_channels, channels, skips, embedding, out_channels):
+    def __init__(self, blocks, channels, out_channels, max_groups):
         super().__init__()
-        widths = [in_channels, channels]
-        self.blocks = nn.ModuleList(
-            ResBlock(width + skip, channels, embedding)
-            for width, skip in zip(widths, skips)
-        )
-        self.norm = group_norm(channels)
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = group_norm(channels, max_groups)
         self.to_output = conv(channels, out_channels, 3, scale=1e-10)
 
     def forward(self, h, skips, embedding):
@@ -39,12 +35,18 @@ class Level(nn.Module):
         return h, self.to_output(functional.silu(self.norm(h)))
 
 
-class NCSNpp(nn.Module):
-    """U-Net with input and output pyramids ("TinyNCSNpp" of GALD-SE).
+def concatenate(share, h):
+    """The encoder's input pyramid beside its features."""
+    return torch.cat([share, h], dim=1)
 
-    One residual block a level, FIR resampling, attention in the bottleneck
-    only. The input, resampled, is concatenated at every level of the encoder;
-    the output is summed from all levels of the decoder.
+
+class NCSNpp(nn.Module):
+    """U-Net with input and output pyramids.
+
+    The defaults are the "TinyNCSNpp" of GALD-SE: one residual block a level,
+    attention in the bottleneck only, the resampled input concatenated at
+    every level of the encoder. SGMSE+ (arXiv 2208.05830) has two blocks, more
+    attention, and adds it. The output is summed from all levels of the decoder.
 
     Arguments
     ---------
@@ -55,6 +57,17 @@ class NCSNpp(nn.Module):
         multiples of ``2 ** (len(multipliers) - 1)``.
     cond_channels : int
         Channels of the condition beside the two of the state.
+    embedding : torch.nn.Module, optional
+        Times (B,) to (B, 4 channels); by default ``StepEmbedding``.
+    num_blocks : int
+        Blocks of a level in the encoder; the decoder has one more.
+    attention_levels : tuple of int
+        Levels, 0 the finest, with attention after each block of the encoder
+        and the last one of the decoder.
+    combine : callable
+        (share of the input, features) -> features, such as ``torch.add``.
+    max_groups : int
+        See ``group_norm``.
 
     Example
     -------
@@ -66,53 +79,69 @@ class NCSNpp(nn.Module):
     torch.Size([1, 2, 16, 8])
     """
 
-    def __init__(self, channels=32, multipliers=(1, 2, 2, 4), cond_channels=3):
+    def __init__(
+        self,
+        channels=32,
+        multipliers=(1, 2, 2, 4),
+        cond_channels=3,
+        embedding=None,
+        num_blocks=1,
+        attention_levels=(),
+        combine=concatenate,
+        max_groups=16,
+    ):
         super().__init__()
-        in_channels = 2 + cond_channels
+        pyramid = 2 + cond_channels
         widths = [channels * m for m in multipliers]
-        embedding = 4 * channels
         self.stride = 2 ** (len(widths) - 1)
-        self.down, self.up = Downsample(in_channels), Upsample()
-        self.embedding = StepEmbedding(channels)
-        self.conv_in = conv(in_channels, channels, 3)
+        self.num_blocks = num_blocks
+        self.combine = combine
+        self.down, self.up = Downsample(pyramid), Upsample()
+        self.embedding = embedding or StepEmbedding(channels)
+        self.conv_in = conv(pyramid, channels, 3)
 
-        width, skips = channels, [channels]
-        self.encoder, self.downs, self.combines = (
-            nn.ModuleList(),
-            nn.ModuleList(),
-            nn.ModuleList(),
-        )
-        for level, out in enumerate(widths):
-            self.encoder.append(ResBlock(width, out, embedding))
-            width = out
-            skips.append(out)
-            if level + 1 < len(widths):
-                self.downs.append(
-                    ResBlock(out, out, embedding, Downsample(out))
-                )
-                self.combines.append(conv(in_channels, out, 1))
-                width = 2 * out
-                skips.append(width)
+        def block(ins, out, resample=None, attentive=False):
+            attention = Attention(out, max_groups) if attentive else None
+            return ResBlock(
+                ins, out, 4 * channels, resample, max_groups, attention
+            )
 
+        skips = self._build_encoder(block, widths, pyramid, attention_levels)
+        width = widths[-1]
         self.bottleneck = nn.ModuleList(
-            [
-                ResBlock(width, width, embedding),
-                Attention(width),
-                ResBlock(width, width, embedding),
-            ]
+            [block(width, width), Attention(width, max_groups)]
+            + [block(width, width)]
         )
-
         self.decoder, self.ups = nn.ModuleList(), nn.ModuleList()
-        for out in reversed(widths):
-            pair = skips.pop(), skips.pop()
-            self.decoder.append(Level(width, out, pair, embedding, in_channels))
+        for level, out in reversed(list(enumerate(widths))):
+            ins = [n + skips.pop() for n in [width] + [out] * num_blocks]
+            blocks = [block(n, out) for n in ins[:-1]]
+            blocks += [block(ins[-1], out, None, level in attention_levels)]
+            self.decoder.append(Level(blocks, out, pyramid, max_groups))
             width = out
-            if skips:
-                self.ups.append(ResBlock(out, out, embedding, Upsample()))
+            if level:
+                self.ups.append(block(out, out, Upsample()))
 
         # Default initialisation: untrained, the net returns this bias.
-        self.conv_out = nn.Conv2d(in_channels, 2, 1)
+        self.conv_out = nn.Conv2d(pyramid, 2, 1)
         self.to(memory_format=torch.channels_last)
+
+    def _build_encoder(self, block, widths, pyramid, attention_levels):
+        """Widths of what the encoder leaves for the decoder."""
+        self.encoder, self.downs, self.combines = (
+            nn.ModuleList() for _ in range(3)
+        )
+        skips = [self.conv_in.out_channels]
+        for level, out in enumerate(widths):
+            for _ in range(self.num_blocks):
+                attentive = level in attention_levels
+                self.encoder.append(block(skips[-1], out, None, attentive))
+                skips.append(out)
+            if level + 1 < len(widths):
+                self.downs.append(block(out, out, Downsample(out)))
+                self.combines.append(conv(pyramid, out, 1))
+                skips.append(self.combine(*torch.empty(2, 1, out)).shape[1])
+        return skips
 
     def forward(self, x_t, t, cond):
         """Estimate of the clean spectrogram.
@@ -143,14 +172,13 @@ class NCSNpp(nn.Module):
         )
         h = self.conv_in(pyramid)
         skips = [h]
-        h = self.encoder[0](h, embedding)
-        skips.append(h)
-        for block, down, combine in zip(
-            self.encoder[1:], self.downs, self.combines
-        ):
-            pyramid = self.down(pyramid)
-            h = torch.cat([combine(pyramid), down(h, embedding)], dim=1)
-            skips.append(h)
+        for i, block in enumerate(self.encoder):
+            level, later = divmod(i, self.num_blocks)
+            if level and not later:
+                pyramid = self.down(pyramid)
+                share = self.combines[level - 1](pyramid)
+                h = self.combine(share, self.downs[level - 1](h, embedding))
+                skips.append(h)
             h = block(h, embedding)
             skips.append(h)
 

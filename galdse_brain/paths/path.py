@@ -13,7 +13,8 @@ class Path(nn.Module):
     ``eps`` is standard normal per real component. Papers that count a
     complex standard normal write standard deviations sqrt(2) times as large.
     A subclass gives ``coefficients``, ``persistence``, ``sample_time``,
-    ``times`` and ``prior``; at time 0, a is 1 and b and s are 0.
+    ``times`` and ``prior``, and ``sde`` if it has one; at time 0, a is 1 and
+    b and s are 0.
     """
 
     def coefficients(self, t):
@@ -23,6 +24,10 @@ class Path(nn.Module):
     def persistence(self, u, t):
         """Share of a deviation at ``u < t`` that is left at t."""
         raise NotImplementedError
+
+    def sde(self, t):
+        """Rate r and g^2 of ``dx = r (y - x) dt + g dw`` at times t (B,)."""
+        raise NotImplementedError(f"{type(self).__name__} is no SDE")
 
     def sample_time(self, y):
         """A random training time for each item of y, shape (B,)."""
@@ -55,3 +60,13 @@ class Path(nn.Module):
         """
         a, b, s = self.coefficients(t)
         return a * x_0 + b * y, s
+
+    def noise(self, x_t, x_0, y, t):
+        """The eps that leads from both ends to x_t; the score is -eps / s."""
+        mean, s = self.marginal(x_0, y, t)
+        return (x_t - mean) / s
+
+    def clean(self, x_t, noise, y, t):
+        """The x_0 from which ``noise`` leads to x_t, the inverse of it."""
+        a, b, s = self.coefficients(t)
+        return (x_t - b * y - s * noise) / a

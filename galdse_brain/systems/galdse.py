@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from galdse_brain.systems.parts import check_parts
+
 
 class GALDSE(nn.Module):
     """Residual-shift diffusion whose noise follows a noise mask.
@@ -37,6 +39,12 @@ class GALDSE(nn.Module):
         self.net = net
         self.sampler = sampler
         self.mask_exponent = mask_exponent
+        if path.times().is_floating_point():
+            raise ValueError(
+                f"GALDSE counts steps, but {type(path).__name__} has times in "
+                "between; guide such a path by Guided"
+            )
+        check_parts(self, lambda x_t, output, y, t: output)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """One training pass.
@@ -90,6 +98,10 @@ class GALDSE(nn.Module):
     def enhance_by_mask(self, y, randn_like=None, num_steps=None):
         """What the guidance alone gives, ``(1 - M) y``, a control."""
         return (1 - self.guidance(y)) * y
+
+    def enhance_in_one_step(self, y, randn_like, num_steps=None):
+        """What the first call of the network gives, a control."""
+        return self.enhance(y, randn_like, num_steps=1)
 
     def noise_mask(self, y):
         """The mask M (B, 1, F, T) of a noisy spectrogram, to be looked at."""

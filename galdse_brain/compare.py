@@ -1,0 +1,92 @@
+"""Two tests side by side: paired differences of their scores.
+
+Authors
+ * The galdse developers
+"""
+
+import math
+
+from galdse_brain.report import LABELS, suspicions
+from galdse_brain.results import (
+    SYSTEM,
+    Results,
+    interval,
+    markdown,
+    number,
+    summarize,
+)
+
+
+def compare(first, second):
+    """Differences of a second test from a first one, utterance by utterance.
+
+    Arguments
+    ---------
+    first, second : str or pathlib.Path
+        Two ``results.csv``, or folders that hold one.
+
+    Returns
+    -------
+    rows : list of dict
+        Of each metric that both have: ``metric``, means ``first`` and
+        ``second``, mean ``difference``, its 95 % interval ``low`` to ``high``,
+        the share of utterances that are ``better``, and ``n``, the pairs with
+        finite scores, from which all of this is. ValueError names an
+        utterance that only one of them has.
+    """
+    tests = {path: Results.read_csv(path) for path in (first, second)}
+    for path, test in tests.items():
+        if SYSTEM not in test.signals:
+            raise ValueError(f"{path} has {test.signals}, no {SYSTEM!r}")
+    a, b = tests[first].of(SYSTEM), tests[second].of(SYSTEM)
+    for here, there, lacking in ((a, b, second), (b, a, first)):
+        lost = sorted(here.keys() - there.keys())
+        if lost:
+            raise ValueError(
+                f"{lacking} lacks {lost[0]!r} ({len(lost)} such utterances)"
+            )
+    shared = [n for n in tests[first].names if n in tests[second].names]
+    return [difference(a, b, name) for name in shared]
+
+
+def difference(first, second, name):
+    """Row of ``compare`` for one metric; both are utterance to scores."""
+    pairs = [(first[key][name], second[key][name]) for key in first]
+    pairs = [pair for pair in pairs if all(map(math.isfinite, pair))]
+    gains = [b - a for a, b in pairs]
+    low, high = interval(gains)
+    return {
+        "metric": name,
+        "first": summarize([a for a, _ in pairs])["mean"],
+        "second": summarize([b for _, b in pairs])["mean"],
+        "difference": summarize(gains)["mean"],
+        "low": low,
+        "high": high,
+        "better": sum(gain > 0 for gain in gains) / max(len(gains), 1),
+        "n": len(pairs),
+    }
+
+
+def compare_table(rows):
+    """Markdown of what ``compare`` gives, with its warnings."""
+    table = markdown(
+        ["", "A", "B", "B − A", "95 % interval", "B better", "n"],
+        [
+            [
+                LABELS.get(row["metric"], row["metric"]),
+                number(row["first"]),
+                number(row["second"]),
+                f"{row['difference']:+.3f}",
+                f"[{number(row['low'])}, {number(row['high'])}]",
+                f"{row['better']:.0%}",
+                str(row["n"]),
+            ]
+            for row in rows
+        ],
+    )
+    first, second = (
+        {row["metric"]: row[side] for row in rows}
+        for side in ("first", "second")
+    )
+    warnings = suspicions(second, first)
+    return "\n".join([table, *(f"\n**Warning**: {w}" for w in warnings)])

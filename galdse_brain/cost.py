@@ -1,0 +1,156 @@
+"""What an enhancer costs: parameters, calls, arithmetic, time and memory.
+
+Authors
+ * The galdse developers
+"""
+
+import platform
+import resource
+import statistics
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
+from math import prod
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from galdse_brain.metrics import SAMPLE_RATE
+
+MIB = 2**20
+PER_RUSAGE = {"Darwin": 1}.get(platform.system(), 1024)  # bytes
+
+
+def lstm_flops(shape, gates, *_, out_shape):
+    """Two for every product of one recurrent layer and direction.
+
+    From the shapes of the input (..., I) and of the weights (4 H, I).
+    """
+    return 2 * prod(shape[:-1]) * gates[0] * (gates[1] + gates[0] // 4)
+
+
+def cudnn_rnn_flops(shape, weights, *_, out_shape):
+    """As ``lstm_flops``, for all layers and directions at once.
+
+    Every direction adds two matrices, (4 H, I) and (4 H, H); biases are free.
+    """
+    matrices = [weight for weight in weights if len(weight) == 2]
+    return 2 * prod(shape[:-1]) * sum(map(prod, matrices))
+
+
+def attention_flops(query, key, value, *_, out_shape):
+    """Two for every product of attention, from three shapes."""
+    return sdpa_flop_count(query, key, value)
+
+
+# What FlopCounterMode does not know.
+UNKNOWN = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
+    torch.ops.aten.mkldnn_rnn_layer: lstm_flops,
+    torch.ops.aten._cudnn_rnn: cudnn_rnn_flops,
+}
+
+
+def multiplications(call):
+    """Multiply-accumulate operations of a call without arguments."""
+    with FlopCounterMode(display=False, custom_mapping=UNKNOWN) as counter:
+        call()
+    return counter.get_total_flops() / 2
+
+
+def network_calls(enhancer):
+    """Part of the system -> how often one enhancement calls it.
+
+    Parts are the outermost modules that have parameters and are called.
+    """
+    calls, running = Counter(), []
+
+    def enter(module, _):
+        if not running:
+            calls[names[module]] += 1
+        running.append(module)
+
+    def leave(*_):
+        running.pop()
+
+    names = {
+        module: name
+        for name, module in enhancer.system.named_modules()
+        if name and list(module.parameters())
+    }
+    hooks = [module.register_forward_pre_hook(enter) for module in names]
+    hooks += [module.register_forward_hook(leave) for module in names]
+    with torch.no_grad():
+        enhancer(next(enhancer.parameters()).new_ones(1, 1))
+    for hook in hooks:
+        hook.remove()
+    return dict(calls)
+
+
+def hardware(device):
+    """Name of what computes: the GPU, or the processor and its threads."""
+    if torch.device(device).type in {"cuda"}:
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2] for line in lines if "model name" in line]
+    model = (models or [platform.processor()])[0].strip()
+    return f"{model}, {torch.get_num_threads()} thread(s)"
+
+
+def peak_memory(device):
+    """Most bytes that the process held so far, on a GPU those of tensors."""
+    if torch.device(device).type in {"cuda"}:
+        return torch.cuda.max_memory_allocated(device)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used * PER_RUSAGE
+
+
+def cost(enhancer, device, seconds=4, repeats=3):
+    """Name to text: what enhancing costs, for the facts of a report.
+
+    Measured in a process of its own, which has trained nothing.
+
+    Arguments
+    ---------
+    enhancer : Enhancer
+        In evaluation mode.
+    device : str
+        Where to measure.
+    seconds : float
+        Length of the noise that is enhanced, at 16 kHz.
+    repeats : int
+        The time is their median, after one call to warm up.
+    """
+    args = deepcopy(enhancer).cpu(), device, seconds, repeats
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_measured, *args).result()
+
+
+def _measured(enhancer, device, seconds, repeats):
+    enhancer.to(device)
+    noisy = torch.rand(1, int(seconds * SAMPLE_RATE), device=device) - 0.5
+
+    def call():
+        start = time.perf_counter()
+        with torch.inference_mode():
+            enhancer(noisy)[0].sum().item()  # Waits for the device.
+        return time.perf_counter() - start
+
+    call()
+    elapsed = statistics.median(call() for _ in range(repeats))
+    memory = peak_memory(device)
+    macs = multiplications(call) / seconds
+    parameters = sum(p.numel() for p in enhancer.parameters())
+    calls = network_calls(enhancer).items()
+    return {
+        "parameters": f"{parameters:,}",
+        "network calls": " + ".join(f"{n} {name}" for name, n in calls),
+        "GMAC per second of audio": f"{macs / 1e9:.2f}",
+        "real-time factor": f"{elapsed / seconds:.3f} ({seconds} s of audio)",
+        "peak memory": f"{memory / MIB:.0f} MiB",
+        "hardware": hardware(device),
+    }

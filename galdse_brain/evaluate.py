@@ -1,0 +1,151 @@
+"""Scores of a folder of enhanced speech, and the report of any test.
+
+Authors
+ * The galdse developers
+"""
+
+import logging
+from pathlib import Path
+
+import soundfile
+import torch
+from tqdm import tqdm
+
+from galdse_brain.audio import SUFFIXES, Recording
+from galdse_brain.metrics import SAMPLE_RATE
+from galdse_brain.report import Report
+from galdse_brain.results import CONTROL, REFERENCE, SYSTEM, Results
+from galdse_brain.scoring import Scorer
+
+logger = logging.getLogger(__name__)
+
+
+def find(folder):
+    """Name without suffix, relative to the folder, to path, sorted.
+
+    ValueError names two files of one name, FileNotFoundError a folder
+    without files.
+    """
+    folder, found = Path(folder), {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise ValueError(f"{found[name]} and {path} have one name")
+        found[name] = path
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no audio file")
+    return found
+
+
+def paired(folders):
+    """Utterance to title to path, of a dict of title to folder.
+
+    ValueError names a file that a folder lacks, that differs from its partner
+    in length, or that is not mono at 16 kHz.
+    """
+    files = {title: find(folder) for title, folder in folders.items()}
+    names = sorted(set().union(*files.values()))
+    for title, paths in files.items():
+        lost = [name for name in names if name not in paths]
+        if lost:
+            raise ValueError(
+                f"{folders[title]} lacks {lost[0]!r} ({len(lost)} such files)"
+            )
+    utterances = {
+        name: {title: paths[name] for title, paths in files.items()}
+        for name in names
+    }
+    for paths in utterances.values():
+        _check(paths.values())
+    return utterances
+
+
+def _check(paths):
+    lengths = {}
+    for file in map(Recording, paths):
+        if (file.sample_rate, file.channels) != (SAMPLE_RATE, 1):
+            raise ValueError(
+                f"{file.name} has {file.sample_rate} Hz and {file.channels} "
+                f"channels; scores are defined for mono at {SAMPLE_RATE} Hz"
+            )
+        lengths.setdefault(file.num_samples, file.name)
+    if len(lengths) > 1:
+        (n, name), (other_n, other), *_ = lengths.items()
+        raise ValueError(
+            f"{name} has {n} samples but {other} has {other_n}; partners have "
+            "one length"
+        )
+
+
+def read(paths):
+    """Title to waveform (N,), of a dict of title to path."""
+    return {
+        title: torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        for title, path in paths.items()
+    }
+
+
+def evaluate_folders(metrics, clean, enhanced, noisy=None, num_jobs=0):
+    """Score all files of a folder.
+
+    Arguments
+    ---------
+    metrics : dict
+        See ``Scorer``.
+    clean, enhanced, noisy : str or pathlib.Path
+        Folders with files of equal names, mono at 16 kHz. The noisy speech is
+        scored too, and gives input SNR, SI-SIR and SI-SAR.
+    num_jobs : int
+        Processes that score; 0 scores in this one.
+
+    Returns
+    -------
+    report : Report
+        With the signals ``enhanced``, ``clean`` and perhaps ``noisy``.
+        ValueError names files that do not fit together.
+    wavs : callable
+        Utterance to a dict of title to waveform (N,).
+    """
+    folders = {REFERENCE: noisy, SYSTEM: enhanced, CONTROL: clean}
+    folders = {title: f for title, f in folders.items() if f is not None}
+    utterances = paired(folders)
+    scorer = Scorer(metrics, num_jobs)
+    for at, (name, paths) in enumerate(tqdm(utterances.items(), "scores")):
+        wavs = read(paths)
+        scorer.add(at, name, wavs, wavs[CONTROL], wavs.get(REFERENCE))
+    results = Results(row for _, row in scorer.rows())
+    return Report(results, folders), lambda name: read(utterances[name])
+
+
+def write_report(folder, report, wavs):
+    """Write ``results.csv``, ``report.md`` and ``report.html``.
+
+    Arguments
+    ---------
+    folder : str or pathlib.Path
+        Where to.
+    report : Report
+        What to write.
+    wavs : callable
+        Utterance to a dict of title to waveform (N,), what the page lets hear;
+        called for the few utterances that it shows.
+
+    Returns
+    -------
+    path : pathlib.Path
+        The page; the text if the page lacks the extra ``plot``.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    report.results.write_csv(folder / "results.csv")
+    text, page = folder / "report.md", folder / "report.html"
+    text.write_text(report.markdown(), encoding="utf-8")
+    try:
+        from galdse_brain.page import html
+    except ImportError as error:
+        logger.warning("no report.html: %s", error)
+        return text
+    page.write_text(html(report, wavs), encoding="utf-8")
+    return page

@@ -1,0 +1,44 @@
+"""A second stage of training, through the sampler, towards few steps.
+
+Authors
+ * The galdse developers
+"""
+
+import torch
+from torch import nn
+
+
+class FewSteps(nn.Module):
+    """Trains what the sampler returns (CRP, arXiv 2309.09677).
+
+    The network, trained already, learns to mend what its own first steps did.
+    The sampler of the system is ``through_last_call``, so that a pass costs
+    the memory of one call.
+
+    Arguments
+    ---------
+    system : torch.nn.Module
+        A trained system.
+    num_steps : int
+        Steps in training, and in use unless others are asked for.
+    """
+
+    def __init__(self, system, num_steps):
+        super().__init__()
+        if num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+        self.system = system
+        self.num_steps = num_steps
+
+    def train(self, mode=True):
+        """Stays in evaluation mode: what is trained is what is used."""
+        return super().train(False)
+
+    def forward(self, x_0, y, objective, randn_like=torch.randn_like):
+        """Losses {name: scalar} of what the sampler returns."""
+        return objective(self.enhance(y, randn_like), x_0)
+
+    def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
+        """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
+        steps = self.num_steps if num_steps is None else num_steps
+        return self.system.enhance(y, randn_like, steps)

@@ -1,0 +1,34 @@
+"""Whether a sampler leads along a path with what a network gives.
+
+Authors
+ * The galdse developers
+"""
+
+import torch
+
+
+def check_parts(system, clean):
+    """Walk over a single bin, as if the network gave zeros.
+
+    ``clean`` is (x_t, output, y, t) -> estimate of the clean spectrogram.
+    ValueError names system, sampler and path if they cannot go together.
+    """
+    path = system.path
+    sampler = getattr(system.sampler, "func", system.sampler)
+    parts = type(system).__name__, sampler.__name__, type(path).__name__
+    refusal = "{}, {} and {} cannot go together: ".format(*parts)
+    times, y = path.times(), torch.ones(1, 2, 1, 1)
+    if times[-1] != 0:
+        raise ValueError(
+            f"{refusal}the times must fall to 0, got {times.tolist()}"
+        )
+
+    def estimate(x_t, t):
+        return clean(x_t, torch.zeros_like(x_t), y, t)
+
+    try:
+        x_0 = system.sampler(path, estimate, y, randn_like=torch.ones_like)
+    except NotImplementedError as error:
+        raise ValueError(f"{refusal}{error}") from error
+    if not x_0.isfinite().all():
+        raise ValueError(f"{refusal}not all values on the way are finite")

@@ -1,0 +1,196 @@
+"""Every member trains, exports, reloads and enhances through the same code."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from recipe_runs import RECIPE, log_lines, train, write_corpus
+
+from galdse_brain.export import export_run
+from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.recipe import read_recipe
+from galdse_brain.runs import best_weights, start_from
+
+CALLS = {
+    "galdse_mini": {"guidance": 1, "net": 6},
+    "bridge_guided_mini": {"guidance": 1, "system.net": 2},
+    "predictive_mini": {"net": 1},
+    "sgmse_mini": {"net": 4},
+    "storm_mini": {"predictor.net": 1, "system.net": 4},
+    "ensemble_mini": {"system.guidance": 2, "system.net": 12},
+    "crp_mini": {"system.net": 1},
+    "galdse_crp_mini": {"system.guidance": 1, "system.net": 2},
+}
+SMALL, GUIDED = "channels: 8", "channels: 8, hidden_size: 4"
+STEPS = f"{SMALL}, num_steps: 2"
+# Recipe: its tiny enhancer, the recipe that it starts from, its losses.
+MEMBERS = {
+    "galdse_mini": (GUIDED, None, {"spec_mse", "guidance"}),
+    "bridge_mini": (STEPS, None, {"spec_mse"}),
+    "bridge_guided_mini": (
+        f"hidden_size: 4, bridge: {{{STEPS}}}",
+        None,
+        {"spec_mse", "guidance"},
+    ),
+    "predictive_mini": (SMALL, None, {"spec_mse"}),
+    "sgmse_mini": (STEPS, None, {"score"}),
+    "sgmse_full": (STEPS, None, {"score"}),
+    "bbed_mini": (STEPS, None, {"score"}),
+    "storm_mini": (
+        f"sgmse: {{{STEPS}}}, prediction: {{{SMALL}}}",
+        None,
+        {"predictor", "score"},
+    ),
+    "storm_frozen": (
+        f"sgmse: {{{STEPS}}}, prediction: {{{SMALL}}}",
+        "predictive_mini",
+        {"predictor", "score"},
+    ),
+    "ensemble_mini": (
+        f"num_draws: 2, member: {{{GUIDED}}}",
+        None,
+        {"spec_mse", "guidance"},
+    ),
+    "crp_mini": (SMALL, "bbed_mini", {"spec_mse"}),
+    "galdse_crp_mini": (GUIDED, "galdse_mini", {"spec_mse"}),
+}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """A corpus of seconds."""
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """Recipe -> its run folder and train.py's variables, each made once."""
+    folder, made = tmp_path_factory.mktemp("family"), {}
+
+    def run(name, **overrides):
+        if name not in made:
+            enhancer, start, _ = MEMBERS[name]
+            if start:
+                overrides["start_from"] = run(start)[0]
+            made[name] = (
+                folder / name,
+                train(
+                    corpus,
+                    folder / name,
+                    recipe=name,
+                    enhancer=f"{{{enhancer}}}",
+                    segment_samples=8064,
+                    **overrides,
+                ),
+            )
+        return made[name]
+
+    return run
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_trains_tests_exports_reloads_and_enhances(
+    name, trained, tmp_path
+):
+    run, variables = trained(name)
+    brain = variables["brain"]
+    assert brain.train_stats.keys() == {"loss", *MEMBERS[name][2]}
+    assert all(math.isfinite(value) for value in brain.train_stats.values())
+    epoch, test = log_lines(run)
+    assert "valid si_sdr: " in epoch and "test si_sdr: " in test
+    rows = (run / "results.csv").read_text().splitlines()
+    signals = {"noisy", "clean", "enhanced", *variables["hparams"]["controls"]}
+    assert {row.split(",")[1] for row in rows[1:]} == signals
+    noisy = variables["datasets"]["test"][0]["noisy_sig"][None]
+    with torch.no_grad():
+        expected = brain.enhance("enhanced", noisy, None)
+    out = export_run(run, tmp_path / "out")
+    about = json.loads((out / "config.json").read_text())
+    assert about["network_calls"] == CALLS.get(name, about["network_calls"])
+    model = GALDSEEnhancement.from_hparams(out)
+    wavs = model.enhance_batch(noisy, seed=brain.hparams.seed)
+    torch.testing.assert_close(wavs, expected, atol=1e-6, rtol=0)
+    assert wavs.isfinite().all() and wavs.shape == noisy.shape
+
+
+def test_another_sampler_is_one_override(trained, corpus, tmp_path):
+    keep = "!name:galdse_brain.samplers.deterministic"
+    enhancer = f"{{{STEPS}, keep: {keep} }}"
+    variables = train(
+        corpus, tmp_path, "--debug", recipe="bridge_mini", enhancer=enhancer
+    )
+    system = variables["brain"].system
+    y = torch.randn(1, 2, 256, 8)
+    assert torch.equal(system.enhance(y), system.enhance(y))
+
+
+def test_a_checkpoint_of_another_system_is_refused_with_both_names(trained):
+    run, _ = trained("bridge_mini")
+    system = trained("sgmse_mini")[1]["brain"].system
+    assert system.state_dict().keys() == best_weights(run).keys()
+    with pytest.raises(
+        ValueError, match=r"bridge_mini holds .*DataPrediction, .*score\.Score"
+    ):
+        start_from(system, run)
+
+
+def test_a_frozen_predictor_stays_as_it_was(trained):
+    start, _ = trained("predictive_mini")
+    run, variables = trained("storm_frozen")
+    after = best_weights(run)
+    for key, value in best_weights(start).items():
+        assert torch.equal(after[f"predictor.{key}"], value)
+    spec = variables["hparams"]["modules"]["spec"]
+    learnt = trained("predictive_mini")[1]["hparams"]["modules"]["spec"]
+    assert (spec.alpha, spec.beta) == (learnt.alpha, learnt.beta)
+
+
+@pytest.mark.parametrize("name", ["crp_mini", "galdse_crp_mini"])
+def test_few_steps_start_from_the_trained_weights(name, trained):
+    """One epoch at a small learning rate moves them little."""
+    start, _ = trained(MEMBERS[name][1])
+    run, variables = trained(name)
+    before, after = best_weights(start), best_weights(run)
+    assert set(after) == {f"system.{key}" for key in before}
+    for key, value in before.items():
+        torch.testing.assert_close(
+            after[f"system.{key}"], value, atol=1e-2, rtol=0
+        )
+
+
+def test_the_guidance_stays_as_it_is_in_few_steps(trained):
+    """Its statistics, too: what is trained is what is used."""
+    system = trained("galdse_crp_mini")[1]["brain"].system
+    start = best_weights(trained("galdse_mini")[0])
+    for key, value in system.system.guidance.state_dict().items():
+        assert torch.equal(value, start[f"guidance.{key}"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {path.stem for path in RECIPE.glob("hparams/*.yaml")}
+        - {"galdse_mixed", "galdse_weights"}  # They need speech to be built.
+    ),
+)
+def test_every_loss_of_every_experiment_has_a_weight(name):
+    kind = name if name in MEMBERS else f"{name}_mini"
+    enhancer, *_ = MEMBERS.get(kind, MEMBERS["galdse_mini"])
+    overrides = f"data_folder: x, start_from: x, enhancer: {{{enhancer}}}"
+    yaml = RECIPE / "hparams" / f"{name}.yaml"
+    hparams = load_hyperpyyaml(
+        read_recipe(yaml, f"{{{overrides}, __initialize: null}}")
+    )
+    parts, weights = hparams["modules"], hparams["loss_weights"]
+    x_0, y = (parts["spec"](torch.randn(2, 8064)) for _ in range(2))
+    assert parts["system"](x_0, y, parts["objective"]).keys() == weights.keys()
+    assert hparams["loss_rise_steps"].keys() <= weights.keys()
+
+
+def test_every_enhancer_has_an_experiment_of_its_own():
+    names = {p.stem for p in RECIPE.glob("hparams/*.yaml")}
+    enhancers = Path(RECIPE).parents[2] / "hparams"
+    assert {p.stem for p in enhancers.glob("*.yaml")} <= names
