@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from galdse_brain import effort
-from galdse_brain.cli import load, main, parser
+from galdse_brain.cli import main, parser
 from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.loading import load
 
 
 @pytest.fixture
