@@ -41,6 +41,7 @@ setup(
         "plot": ["jinja2>=3", "matplotlib>=3.8"],
         "dnsmos": ["onnxruntime", "speechmos==0.0.1.1"],
         "demo": ["espeakng-loader"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
     },
 )

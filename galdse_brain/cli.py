@@ -9,25 +9,29 @@ import math
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import torch
 from speechbrain.utils.fetching import fetch
 
 from galdse_brain.compare import compare, compare_table
+from galdse_brain.effort import AUTO_STEPS, PRECISIONS
 from galdse_brain.evaluate import evaluate_folders, write_report
 from galdse_brain.export import export_published, export_run, publish
 from galdse_brain.inference import is_folder
-from galdse_brain.jobs import checked, planned, run_jobs, summary
-from galdse_brain.loading import STANDARD, enhance_stream, load
+from galdse_brain.jobs import checked, planned
+from galdse_brain.loading import STANDARD, enhance_stream, shared
 from galdse_brain.manifests import (
     manifest_jobs,
     read_manifest,
     write_manifest,
 )
+from galdse_brain.ranks import is_main, joined
 from galdse_brain.released import FOLDER
 from galdse_brain.scoring import all_metrics
+from galdse_brain.to_onnx import write_onnx
+
+ONNX = "write the networks as ONNX files too"
 
 
 def main(argv=None):
@@ -79,6 +83,14 @@ def _number(kind, low, high=math.inf):
     return number
 
 
+def steps(text):
+    """For argparse: what tells the number of steps from a model."""
+    if text in AUTO_STEPS:
+        return AUTO_STEPS[text]
+    number = _number(int, 1)(text)
+    return lambda model: number
+
+
 def _device(name):
     try:
         torch.empty(0, device=name)
@@ -99,8 +111,19 @@ def _enhance(commands):
     add("--manifest", help="SpeechBrain's JSON with noisy_wav instead of IN")
     add("--data-root", default="", help="for {data_root} in the manifest")
     add("--device", type=_device, default="cpu", help="such as cuda or cuda:1")
-    add("--precision", default="fp32", choices=["fp32", "bf16"])
-    add("--steps", type=_number(int, 1), help="calls of the network")
+    add(
+        "--precision",
+        default="fp32",
+        choices=PRECISIONS,
+        help="auto: bf16 where it is fast and the model keeps its scores",
+    )
+    add(
+        "--steps",
+        type=steps,
+        default=lambda model: None,
+        metavar="N",
+        help="calls of the network; auto: the fewest that keep the scores",
+    )
     add("--seed", type=_number(int, 0), default=0, help="of the noise")
     add(
         "--mix",
@@ -123,10 +146,11 @@ def enhance(args):
 
     Files keep their rate, channels, length and names. What is there already
     is not enhanced again, so that an interrupted run can be continued.
+    Under torchrun the processes share the files.
     """
     if bool(args.inputs) == bool(args.manifest):
         args.misuse("give either IN or --manifest")
-    options = {"num_steps": args.steps, "seed": args.seed, "mix": args.mix}
+    options = {"seed": args.seed, "mix": args.mix}
     output, entries = Path(args.output), {}
     if STANDARD in map(Path, [*args.inputs, output]):
         if len(args.inputs) != 1 or args.plot:
@@ -141,13 +165,12 @@ def enhance(args):
         checked([(Path(args.manifest), made)])
     else:
         jobs = planned(args.inputs, output)
-    model, started = load(args), time.perf_counter()
-    outcomes = run_jobs(model, jobs, args.overwrite, **options)
-    print(summary(outcomes, started), file=sys.stderr)
-    if args.manifest:
-        write_manifest(entries, output, made)
-    if args.plot:
-        plot(outcomes)
+    with joined():
+        outcomes = shared(args, jobs, options)
+        if is_main() and args.manifest:
+            write_manifest(entries, output, made)
+        if is_main() and args.plot:
+            plot(outcomes)
     return int(any(outcome.error for outcome in outcomes))
 
 
@@ -193,13 +216,15 @@ def _export(commands):
     add("output", metavar="OUT", help="folder to make")
     add("--example", metavar="WAV", help="noisy file to put in")
     add("--overwrite", action="store_true", help="replace the folder")
+    add("--onnx", action="store_true", help=ONNX)
 
 
 def export(args):
     """Make a folder that from_hparams loads, from a trained run."""
-    print(
-        export_run(args.run_folder, args.output, args.example, args.overwrite)
-    )
+    out = export_run(args.run_folder, args.output, args.example, args.overwrite)
+    if args.onnx:
+        write_onnx(out)
+    print(out)
 
 
 def _convert(commands):
@@ -209,19 +234,21 @@ def _convert(commands):
     add("--example", metavar="WAV", required=True, help="noisy file to put in")
     add("--raw", action="store_true", help="weights that were not averaged")
     add("--overwrite", action="store_true", help="replace the folder")
+    add("--onnx", action="store_true", help=ONNX)
 
 
 def convert(args):
     """Make a folder that from_hparams loads, from a published checkpoint."""
-    print(
-        export_published(
-            args.checkpoint,
-            args.output,
-            args.example,
-            averaged=not args.raw,
-            overwrite=args.overwrite,
-        )
+    out = export_published(
+        args.checkpoint,
+        args.output,
+        args.example,
+        averaged=not args.raw,
+        overwrite=args.overwrite,
     )
+    if args.onnx:
+        write_onnx(out)
+    print(out)
 
 
 def _publish(commands):

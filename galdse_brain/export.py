@@ -203,6 +203,8 @@ def write_folder(out, yaml, enhancer, about, example, overwrite=False):
         out.mkdir(exist_ok=True)
         for name in FILES:
             (half / name).replace(out / name)
+        for stale in out.glob("*.onnx"):
+            stale.unlink()
     return out
 
 
@@ -243,6 +245,6 @@ def publish(folder, repo_id, private=False):
         huggingface_hub.upload_folder(
             repo_id=repo_id,
             folder_path=str(folder),
-            allow_patterns=list(FILES),
+            allow_patterns=[*FILES, "*.onnx"],
         )
     )

@@ -1,23 +1,38 @@
-"""The model that a command asks for, and standard input through it.
+"""The model that a command asks for, and what it is given through it.
 
 Authors
  * The galdse developers
 """
 
 import sys
+import time
 from io import BytesIO
 from pathlib import Path
 
 from galdse_brain.audio import Recording, opened_to_write
+from galdse_brain.effort import set_precision
 from galdse_brain.inference import GALDSEEnhancement
-from galdse_brain.jobs import saved
+from galdse_brain.jobs import run_jobs, saved, summary
+from galdse_brain.ranks import gathered, is_main, own_device, shard
 
 STANDARD = Path("-")
 
 
+def shared(args, jobs, options):
+    """Outcomes of all jobs, of which this process does its share."""
+    model, started = load(args), time.perf_counter()
+    mine = [jobs[i] for i in shard(len(jobs))]
+    options = {**options, "num_steps": args.steps(model)}
+    own = run_jobs(model, mine, args.overwrite, is_main(), **options)
+    outcomes = [outcome for share in gathered(own) for outcome in share]
+    if is_main():
+        print(summary(outcomes, started), file=sys.stderr)
+    return outcomes
+
+
 def load(args):
     """The model of the arguments, with its pieces."""
-    run_opts = {"device": args.device, "precision": args.precision}
+    run_opts = {"device": own_device(args.device)}
     try:
         model = GALDSEEnhancement.from_hparams(args.model, run_opts=run_opts)
     except OSError:
@@ -25,6 +40,7 @@ def load(args):
     except Exception as error:  # Loading runs whatever the YAML names.
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{args.model} cannot be loaded: {reason}") from error
+    set_precision(model, args.precision)
     enhancer = model.mods.enhance_model
     changes = {}
     if args.chunk_seconds is not None:
@@ -49,7 +65,9 @@ def enhance_stream(args, options):
         source = Recording(wav, "standard input")
     else:
         source = Recording(given)
-    blocks = load(args).enhance_blocks(source, **options)
+    model = load(args)
+    options = {**options, "num_steps": args.steps(model)}
+    blocks = model.enhance_blocks(source, **options)
     if output != STANDARD:
         for _ in saved(blocks, source, output):
             pass

@@ -6,14 +6,45 @@ Authors
  * The galdse developers
 """
 
+import os
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 
 from torch import distributed
 
+PATIENCE = timedelta(days=30)  # Shares of a large corpus end hours apart.
+
 
 @cache
 def _group():
-    return distributed.new_group(backend="gloo")
+    return distributed.new_group(backend="gloo", timeout=PATIENCE)
+
+
+@contextmanager
+def joined():
+    """Be one of the processes that torchrun has started, if it has."""
+    if not distributed.is_torchelastic_launched():
+        yield
+        return
+    distributed.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+        _group.cache_clear()
+
+
+def own_device(device):
+    """``cuda`` with the number of this process on its machine."""
+    gpus = {"cuda": f"cuda:{os.environ.get('LOCAL_RANK', 0)}"}
+    return gpus.get(device, device)
+
+
+def is_main():
+    """Whether this is the main process, or the only one."""
+    return place(0) == 0
 
 
 def gathered(value):

@@ -351,7 +351,7 @@ def test_publishing_uploads_the_model_and_nothing_else(copied, hub, capsys):
         mock.call.upload_folder(
             repo_id="user/model",
             folder_path=str(copied),
-            allow_patterns=list(FILES),
+            allow_patterns=[*FILES, "*.onnx"],
         ),
     ]
 

@@ -24,7 +24,13 @@ def fan_average_(weight, scale=1.0):
 def conv(in_channels, out_channels, kernel_size, scale=1.0):
     """Convolution that keeps the size; ``scale`` 1e-10 starts it at zero."""
     layer = nn.Conv2d(
-        in_channels, out_channels, kernel_size, padding=kernel_size // 2
+        in_channels,
+        out_channels,
+        kernel_size,
+        padding=kernel_size // 2,
+        # Of a 1x1 kernel nothing is dilated, but with one thread torch gives
+        # those that are not to a kernel that takes three times as long.
+        dilation=2 if kernel_size == 1 else 1,
     )
     fan_average_(layer.weight, scale)
     nn.init.zeros_(layer.bias)
@@ -44,41 +50,41 @@ def group_norm(channels, max_groups=16):
     return nn.GroupNorm(min(channels // 4, max_groups), channels, eps=1e-6)
 
 
-class Resample(nn.Module):
-    """Resamples both axes by two with the filter [1, 3, 3, 1], zero borders.
+class Downsample(nn.Module):
+    """Halves bins and frames with the filter [1, 3, 3, 1] / 8, zero borders.
 
-    As a depth-wise convolution no inserted zero is ever multiplied.
-
-    Arguments
-    ---------
-    convolve : callable
-        ``conv2d`` halves, ``conv_transpose2d`` doubles.
-    gain : float
-        Sum of the filter: 1 to halve, 4 to double.
+    As a depth-wise convolution with stride 2 nothing is computed in vain.
     """
 
-    def __init__(self, convolve, gain):
+    def __init__(self, channels):
         super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-        kernel = gain * torch.outer(taps, taps) / 64
-        self.convolve = convolve
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        kernel = torch.outer(taps, taps).repeat(channels, 1, 1, 1)
         self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, x):
-        """(B, C, F, T) to (B, C, F/2, T/2) or (B, C, 2F, 2T)."""
-        channels = x.shape[1]
-        weight = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
-        return self.convolve(x, weight, stride=2, padding=1, groups=channels)
+        """(B, C, F, T) to (B, C, F/2, T/2)."""
+        return functional.conv2d(
+            x, self.kernel.to(x.dtype), stride=2, padding=1, groups=x.shape[1]
+        )
 
 
-def downsample():
-    """Halves bins and frames."""
-    return Resample(functional.conv2d, gain=1)
+class Upsample(nn.Module):
+    """Doubles bins and frames with the filter [1, 3, 3, 1] / 4, zero borders.
 
+    That is bilinear interpolation, which has a fast kernel in every precision.
+    At the borders it repeats the outermost value, with a weight of 1/4, where
+    the filter sees zero.
+    """
 
-def upsample():
-    """Doubles bins and frames."""
-    return Resample(functional.conv_transpose2d, gain=4)
+    def forward(self, x):
+        """(B, C, F, T) to (B, C, 2F, 2T)."""
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear")
+        x[:, :, 0] *= 0.75
+        x[:, :, -1] *= 0.75
+        x[:, :, :, 0] *= 0.75
+        x[:, :, :, -1] *= 0.75
+        return x
 
 
 def embedding_layers(features, channels):
@@ -138,7 +144,7 @@ class ResBlock(nn.Module):
     embedding : int
         Channels of the step embedding.
     resample : torch.nn.Module, optional
-        Applied to both branches, see ``downsample`` and ``upsample``.
+        Applied to both branches, see ``Downsample`` and ``Upsample``.
     max_groups : int
         Of the normalisation.
     attention : torch.nn.Module, optional
@@ -169,10 +175,11 @@ class ResBlock(nn.Module):
 
     def forward(self, x, embedding):
         """(B, in_channels, F, T), (B, embedding) to (B, out_channels, ...)."""
-        h = self.resample(functional.silu(self.norm_in(x)))
-        h = self.conv_in(h) + self.embed(embedding)[:, :, None, None]
-        h = self.conv_out(functional.silu(self.norm_out(h)))
-        return self.attention((self.skip(self.resample(x)) + h) * SQRT_HALF)
+        h = self.resample(functional.silu(self.norm_in(x), inplace=True))
+        h = self.conv_in(h).add_(self.embed(embedding)[:, :, None, None])
+        h = self.conv_out(functional.silu(self.norm_out(h), inplace=True))
+        h = h.add_(self.skip(self.resample(x))).mul_(SQRT_HALF)
+        return self.attention(h)
 
 
 class Attention(nn.Module):
@@ -195,4 +202,4 @@ class Attention(nn.Module):
         )
         h = functional.scaled_dot_product_attention(q, k, v)
         h = h[:, 0].transpose(1, 2).reshape(x.shape)
-        return (x + self.out(h)) * SQRT_HALF
+        return self.out(h).add_(x).mul_(SQRT_HALF)

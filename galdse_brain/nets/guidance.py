@@ -32,21 +32,23 @@ class ChannelAndSpatialGate(nn.Module):
 
 
 class Recurrence(nn.Module):
-    """Bidirectional LSTM along the middle axis, projected, residual."""
+    """Bidirectional LSTM along the first axis of an item, projected, residual.
+
+    Sequences first is what the LSTM computes in: of one item nothing is copied.
+    """
 
     def __init__(self, channels, hidden_size):
         super().__init__()
-        self.rnn = nn.LSTM(
-            channels, hidden_size, batch_first=True, bidirectional=True
-        )
+        self.rnn = nn.LSTM(channels, hidden_size, bidirectional=True)
         self.project = nn.Linear(2 * hidden_size, channels)
         self.norm = nn.GroupNorm(1, channels, eps=1e-8)
 
     def forward(self, x):
-        """(B, R, L, C), L the axis that is run along, to the same shape."""
-        batch, rows, length, channels = x.shape
-        h, _ = self.rnn(x.reshape(batch * rows, length, channels))
-        h = self.project(h).view(x.shape)
+        """(B, L, R, C), L the axis that is run along, to the same shape."""
+        batch, length, rows, channels = x.shape
+        sequences = x.transpose(0, 1).reshape(length, batch * rows, channels)
+        h, _ = self.rnn(sequences)
+        h = self.project(h).view(length, batch, rows, channels).transpose(0, 1)
         return x + self.norm(h.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
@@ -60,9 +62,9 @@ class DualPath(nn.Module):
 
     def forward(self, x):
         """(B, C, F, T) to the same shape."""
-        x = self.frequency(x.permute(0, 3, 2, 1))  # (B, T, F, C)
-        x = self.time(x.transpose(1, 2))  # (B, F, T, C)
-        return x.permute(0, 3, 1, 2)
+        x = self.frequency(x.permute(0, 2, 3, 1))  # (B, F, T, C)
+        x = self.time(x.transpose(1, 2))  # (B, T, F, C)
+        return x.permute(0, 3, 2, 1)
 
 
 def encoder_block(in_channels, out_channels, **geometry):

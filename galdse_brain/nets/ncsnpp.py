@@ -10,12 +10,12 @@ from torch.nn import functional
 
 from galdse_brain.nets.blocks import (
     Attention,
+    Downsample,
     ResBlock,
     StepEmbedding,
+    Upsample,
     conv,
-    downsample,
     group_norm,
-    upsample,
 )
 
 
@@ -96,7 +96,7 @@ class NCSNpp(nn.Module):
         self.stride = 2 ** (len(widths) - 1)
         self.num_blocks = num_blocks
         self.combine = combine
-        self.down, self.up = downsample(), upsample()
+        self.down, self.up = Downsample(pyramid), Upsample()
         self.embedding = embedding or StepEmbedding(channels)
         self.conv_in = conv(pyramid, channels, 3)
 
@@ -120,7 +120,7 @@ class NCSNpp(nn.Module):
             self.decoder.append(Level(blocks, out, pyramid, max_groups))
             width = out
             if level:
-                self.ups.append(block(out, out, upsample()))
+                self.ups.append(block(out, out, Upsample()))
 
         # Default initialisation: untrained, the net returns this bias.
         self.conv_out = nn.Conv2d(pyramid, 2, 1)
@@ -138,7 +138,7 @@ class NCSNpp(nn.Module):
                 self.encoder.append(block(skips[-1], out, None, attentive))
                 skips.append(out)
             if level + 1 < len(widths):
-                self.downs.append(block(out, out, downsample()))
+                self.downs.append(block(out, out, Downsample(out)))
                 self.combines.append(conv(pyramid, out, 1))
                 skips.append(self.combine(*torch.empty(2, 1, out)).shape[1])
         return skips
@@ -188,5 +188,5 @@ class NCSNpp(nn.Module):
         h, output = self.decoder[0](h, skips, embedding)
         for level, up in zip(self.decoder[1:], self.ups):
             h, share = level(up(h, embedding), skips, embedding)
-            output = self.up(output) + share
+            output = self.up(output).add_(share)
         return self.conv_out(output)

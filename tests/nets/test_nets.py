@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from galdse_brain.nets.blocks import (
     Attention,
+    Downsample,
     StepEmbedding,
-    downsample,
-    upsample,
+    Upsample,
 )
 from galdse_brain.nets.guidance import GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
@@ -40,7 +40,7 @@ def dense_filter(x, gain):
 def test_downsampling_is_filtering_and_dropping_every_other():
     x = torch.randn(1, 3, 8, 12).double()
     expected = dense_filter(functional.pad(x, (1, 1, 1, 1)), 1)[..., ::2, ::2]
-    torch.testing.assert_close(downsample().double()(x), expected)
+    torch.testing.assert_close(Downsample(3).double()(x), expected)
 
 
 def test_upsampling_is_inserting_zeros_and_filtering():
@@ -48,12 +48,12 @@ def test_upsampling_is_inserting_zeros_and_filtering():
     spread = torch.zeros(1, 3, 8, 12).double()
     spread[..., ::2, ::2] = x
     expected = dense_filter(functional.pad(spread, (2, 1, 2, 1)), 4)
-    torch.testing.assert_close(upsample().double()(x), expected)
+    torch.testing.assert_close(Upsample().double()(x), expected)
 
 
 def test_resampled_constants_fade_at_the_borders_only():
     ones = torch.ones(1, 1, 8, 8)
-    down, up = downsample()(ones)[0, 0], upsample()(ones)[0, 0]
+    down, up = Downsample(1)(ones)[0, 0], Upsample()(ones)[0, 0]
     assert down[0, 0] == 0.765625 and down[0, 1] == 0.875 and down[1, 1] == 1
     assert up[0, 0] == 0.5625 and up[0, 1] == 0.75 and up[1, 1] == 1
 

@@ -1,0 +1,75 @@
+"""What the benchmarks share: interleaved timing, memory, markdown tables.
+
+Authors
+ * The galdse developers
+"""
+
+import multiprocessing
+import platform
+import resource
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+MIB_PER_RUSAGE = {"Darwin": 2**20}.get(platform.system(), 2**10)
+
+
+def in_process(function, *args):
+    """What a function returns in a new process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(function, *args).result()
+
+
+def interleaved(calls, repeats):
+    """Median seconds of each call after one to warm up, all in turn.
+
+    Arguments
+    ---------
+    calls : dict
+        Name -> callable without arguments.
+    repeats : int
+        Rounds that count.
+
+    Returns
+    -------
+    seconds : dict
+        Name -> median. What disturbs the machine disturbs all of them.
+    """
+    times = {name: [] for name in calls}
+    for _ in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(all_[1:]) for name, all_ in times.items()}
+
+
+def resident_mib():
+    """Largest resident size of this process so far, in MiB."""
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage / MIB_PER_RUSAGE
+
+
+def table(columns, rows):
+    """A markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def machine():
+    """The processor, for the line above a table."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line for line in file if line.startswith("model name")]
+        return names[0].split(":")[1].strip()
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def publish(text, markdown):
+    """Print a text, and write it to a file if one is named."""
+    print(text)
+    if markdown:
+        with open(markdown, "w", encoding="utf-8") as file:
+            file.write(f"{text}\n")
