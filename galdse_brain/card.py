@@ -92,7 +92,7 @@ def card(about):
         parameters=about["parameters"],
         calls=", ".join(f"{n} × `{name}`" for name, n in calls),
         training=_training(about),
-        scores=_scores(about),
+        scores=scores_text(about),
         version=about["galdse_version"],
     )
 
@@ -114,7 +114,8 @@ def _training(about):
     )
 
 
-def _scores(about):
+def scores_text(about):
+    """Markdown table of the scores in ``config.json``."""
     metrics, signals = _metrics(about), about.get("scores", {})
     if not metrics:
         return "Not measured."

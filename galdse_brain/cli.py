@@ -38,7 +38,7 @@ def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
     args = parser().parse_args(argv)
     # What ends a job on a cluster should leave no half file either.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(args.command(args))
     except (OSError, ValueError, ImportError, RuntimeError) as error:
@@ -47,6 +47,8 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("galdse: interrupted; no half file is left", file=sys.stderr)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parser():

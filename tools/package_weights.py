@@ -4,16 +4,20 @@
 > python tools/package_weights.py EXPORTED
 
 Writes hyperparams.yaml, config.json and the weights in half precision into
-galdse_brain/released/. The model card there is written by hand.
+galdse_brain/released/, and the table of scores into the model card there, the
+rest of which is written by hand.
 
 Authors
  * The galdse developers
 """
 
+import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
+from galdse_brain.card import scores_text
 from galdse_brain.export import WIRING
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.released import FOLDER, store
@@ -44,6 +48,11 @@ def package(exported, folder=FOLDER):
         yaml.replace(WIRING, wiring), encoding="utf-8"
     )
     shutil.copy(exported / "config.json", folder)
+    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    scores = f"## Scores\n\n{scores_text(about)}\n\n## "
+    card = re.sub(r"## Scores\n.*?\n## ", lambda _: scores, card, flags=re.S)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     model = GALDSEEnhancement.from_hparams(exported)
     store(model.mods.enhance_model, folder / "enhance_model.safetensors")
 
