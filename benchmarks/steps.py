@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
 import torch
 from measure import machine, publish, table
 
 from galdse_brain.effort import set_precision
+from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import pesq_wb, si_sdr
 from galdse_brain.samplers import deterministic, markov
@@ -49,14 +49,8 @@ class Row(NamedTuple):
 
 def read_pairs(noisy_folder, clean_folder, limit):
     """Noisy and clean samples (N,) of files with the same name."""
-    names = sorted(path.name for path in noisy_folder.glob("*.wav"))[:limit]
-    return [
-        [
-            torch.from_numpy(soundfile.read(folder / name, dtype="float32")[0])
-            for folder in (noisy_folder, clean_folder)
-        ]
-        for name in names
-    ]
+    files = paired({"noisy": noisy_folder, "clean": clean_folder})
+    return [list(read(paths).values()) for paths in files.values()][:limit]
 
 
 def measured(model, pairs, rule, precision, steps):
