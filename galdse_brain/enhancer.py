@@ -42,10 +42,19 @@ class Enhancer(nn.Module):
         Waveforms to spectrograms and back.
     pieces : Pieces
         How long recordings are cut.
+    num_steps : int, optional
+        Calls of the network where none are asked for; else the system's own.
     """
 
-    def __init__(self, system, spec, pieces=Pieces()):  # noqa: B008 immutable
+    def __init__(
+        self,
+        system,
+        spec,
+        pieces=Pieces(),  # noqa: B008 immutable
+        num_steps=None,
+    ):
         super().__init__()
+        self.num_steps = num_steps
         self.system = system
         self.spec = spec
         self.pieces = pieces
@@ -81,7 +90,7 @@ class Enhancer(nn.Module):
         seed : int, optional
             Of each item's noise; None draws from torch's global generator.
         num_steps : int, optional
-            Calls of the network; by default those of the system.
+            Calls of the network; by default the enhancer's, or the system's.
 
         Returns
         -------
@@ -127,6 +136,9 @@ class Enhancer(nn.Module):
         block : torch.Tensor
             Consecutive parts of the enhanced recordings, each (C, n).
         """
+
+        if num_steps is None:
+            num_steps = self.num_steps
 
         def process(pieces, starts):
             waves = pieces.flatten(0, 1)

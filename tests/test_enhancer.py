@@ -88,7 +88,11 @@ def test_a_long_item_runs_in_pieces_of_one_length(identity):
 def test_the_number_of_steps_reaches_the_system(identity):
     identity(torch.randn(1, 1000), num_steps=3)
     identity(torch.randn(1, 1000))
-    assert [steps for _, steps in identity.system.calls] == [3, None]
+    identity.num_steps = 2
+    identity(torch.randn(1, 1000))
+    identity(torch.randn(1, 1000), num_steps=3)
+    calls = [steps for _, steps in identity.system.calls]
+    assert calls == [3, None, 2, 3]
 
 
 def test_the_seed_decides_and_the_global_state_does_not(enhancer):
