@@ -14,7 +14,7 @@ WEIGHTS = FOLDER / "enhance_model.safetensors"
 
 def store(enhancer, path=WEIGHTS):
     """Write the weights in half precision, the statistics as they are."""
-    state = {k: v.detach().cpu() for k, v in enhancer.state_dict().items()}
+    state = dict(enhancer.state_dict())
     for name, _ in enhancer.named_parameters():
         state[name] = state[name].half()
     save_file({name: v.contiguous() for name, v in state.items()}, path)
