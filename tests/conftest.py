@@ -1,6 +1,7 @@
 """What several tests share: golden numbers and small objects."""
 
 import json
+import os
 import sys
 from copy import deepcopy
 from functools import partial
@@ -50,6 +51,12 @@ PATHS = {
     "resshift_issue1": partial(ResidualShift, 0.3, 0.39, 0.003),
     **SDES,
 }
+
+
+def pytest_configure():
+    """One thread: equal sums in this process and in those that tests start."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.hookimpl(tryfirst=True)
