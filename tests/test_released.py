@@ -13,6 +13,7 @@ from galdse_brain.card import scores_text
 from galdse_brain.cli import main
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import si_sdr
+from galdse_brain.pieces import Pieces
 from galdse_brain.released import FOLDER, WEIGHTS, restored, store
 
 CARD = (FOLDER / "README.md").read_text()
@@ -67,6 +68,18 @@ def test_stock_classes_load_the_folder_of_the_package(model):
     lengths = torch.ones(1)
     expected = model.enhance_batch(noisy)
     assert torch.equal(stock.enhance_batch(noisy, lengths), expected)
+
+
+def test_pieces_of_a_long_recording_are_near_one_pass(model):
+    noisy = torch.from_numpy(voice(150, 160000)).float()
+    noisy += 0.05 * torch.randn(160000)
+    in_pieces = model.enhance_waveform(noisy, 16000)
+    enhancer = model.mods.enhance_model
+    before = enhancer.pieces
+    enhancer.pieces = Pieces(num_samples=len(noisy), overlap=0)
+    one_pass = model.enhance_waveform(noisy, 16000)
+    enhancer.pieces = before
+    assert si_sdr(in_pieces, one_pass) > 20
 
 
 def test_the_card_shows_the_scores_of_the_configuration(model):
