@@ -6,12 +6,11 @@ Authors
 
 import multiprocessing
 import platform
-import resource
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-MIB_PER_RUSAGE = {"Darwin": 2**20}.get(platform.system(), 2**10)
+from galdse_brain.cost import MIB, peak_memory
 
 
 def in_process(function, *args):
@@ -47,8 +46,7 @@ def interleaved(calls, repeats):
 
 def resident_mib():
     """Largest resident size of this process so far, in MiB."""
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return usage / MIB_PER_RUSAGE
+    return peak_memory("cpu") / MIB
 
 
 def table(columns, rows):
