@@ -33,6 +33,8 @@ setup(
     extras_require={
         "train": ["torch-pesq==0.1.2"],
         "plot": ["matplotlib>=3.8"],
+        # Later releases have no number of retries any more.
+        "ray": ["ray[data]>=2.48,<2.64"],
         "demo": ["espeakng-loader"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
     },

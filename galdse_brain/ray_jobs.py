@@ -70,7 +70,10 @@ def run_with_ray(load, jobs, num_workers, num_gpus=0.0, **how):
     ).map(
         Worker,
         fn_constructor_args=(load, how),
-        concurrency=num_workers,
+        # One at a time: a file that kills must not take others with it.
+        compute=ray.data.ActorPoolStrategy(
+            size=num_workers, max_tasks_in_flight_per_actor=1
+        ),
         num_gpus=num_gpus,
         max_restarts=-1,
         max_task_retries=RETRIES,
