@@ -40,6 +40,8 @@ setup(
         "train": ["torch-pesq==0.1.2"],
         "plot": ["jinja2>=3", "matplotlib>=3.8"],
         "dnsmos": ["onnxruntime", "speechmos==0.0.1.1"],
+        # Later releases have no number of retries any more.
+        "ray": ["ray[data]>=2.48,<2.64"],
         "demo": ["espeakng-loader"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
         "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
