@@ -5,29 +5,18 @@ Authors
 """
 
 import argparse
-import math
 import os
 import signal
 import sys
-from pathlib import Path
 
-import torch
 from speechbrain.utils.fetching import fetch
 
+from galdse_brain.arguments import add_model, new_command, number
 from galdse_brain.compare import compare, compare_table
-from galdse_brain.effort import AUTO_STEPS, PRECISIONS
+from galdse_brain.enhancing import add_enhance
 from galdse_brain.evaluate import evaluate_folders, write_report
 from galdse_brain.export import export_published, export_run, publish
 from galdse_brain.inference import is_folder
-from galdse_brain.jobs import checked, planned
-from galdse_brain.loading import STANDARD, enhance_stream, shared
-from galdse_brain.manifests import (
-    manifest_jobs,
-    read_manifest,
-    write_manifest,
-)
-from galdse_brain.ranks import is_main, joined
-from galdse_brain.released import FOLDER
 from galdse_brain.scoring import all_metrics
 from galdse_brain.to_onnx import write_onnx
 
@@ -55,134 +44,20 @@ def parser():
     """The arguments of all commands."""
     top = argparse.ArgumentParser(prog="galdse", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_enhance, _evaluate, _compare):
+    for add in (add_enhance, _evaluate, _compare):
         add(commands)
     for add in (_export, _convert, _publish, _info):
         add(commands)
     return top
 
 
-def _new(commands, name, run):
-    command = commands.add_parser(
-        name, help=run.__doc__.splitlines()[0], description=run.__doc__
-    )
-    command.set_defaults(command=run, misuse=command.error)
-    return command
-
-
-def _number(kind, low, high=math.inf):
-    """For argparse: a number from ``low`` to ``high``."""
-
-    def number(text):
-        value = kind(text)
-        if not low <= value <= high:
-            limits = (
-                f"at least {low}" if high == math.inf else f"{low} to {high}"
-            )
-            raise argparse.ArgumentTypeError(f"{text} is not {limits}")
-        return value
-
-    return number
-
-
-def steps(text):
-    """For argparse: what tells the number of steps from a model."""
-    if text in AUTO_STEPS:
-        return AUTO_STEPS[text]
-    number = _number(int, 1)(text)
-    return lambda model: number
-
-
-def _device(name):
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise argparse.ArgumentTypeError(f"{name}: {error}") from error
-    return name
-
-
-def _enhance(commands):
-    add = _new(commands, "enhance", enhance).add_argument
-    add("inputs", nargs="*", metavar="IN", help="file, folder, 'glob' or -")
-    add("-o", "--output", required=True, metavar="OUT")
-    add(
-        "--model",
-        default=str(FOLDER),
-        help="exported folder or name on the hub; default: the package's own",
-    )
-    add("--manifest", help="SpeechBrain's JSON with noisy_wav instead of IN")
-    add("--data-root", default="", help="for {data_root} in the manifest")
-    add("--device", type=_device, default="cpu", help="such as cuda or cuda:1")
-    add(
-        "--precision",
-        default="fp32",
-        choices=PRECISIONS,
-        help="auto: bf16 where it is fast and the model keeps its scores",
-    )
-    add(
-        "--steps",
-        type=steps,
-        default=lambda model: None,
-        metavar="N",
-        help="calls of the network; auto: the fewest that keep the scores",
-    )
-    add("--seed", type=_number(int, 0), default=0, help="of the noise")
-    add(
-        "--mix",
-        type=_number(float, 0, 1),
-        default=0.0,
-        help="share of noisy speech, 0 to 1",
-    )
-    add(
-        "--chunk-seconds",
-        type=_number(float, 0.1, 3600),
-        help="length of the pieces",
-    )
-    add("--batch-size", type=_number(int, 1), help="pieces at once")
-    add("--overwrite", action="store_true", help="enhance again what is there")
-    add("--plot", action="store_true", help="a picture beside every file")
-
-
-def enhance(args):
-    """Enhance files, folders, or standard input (wav) to standard output.
-
-    Files keep their rate, channels, length and names. What is there already
-    is not enhanced again, so that an interrupted run can be continued.
-    Under torchrun the processes share the files.
-    """
-    if bool(args.inputs) == bool(args.manifest):
-        args.misuse("give either IN or --manifest")
-    options = {"seed": args.seed, "mix": args.mix}
-    output, entries = Path(args.output), {}
-    if STANDARD in map(Path, [*args.inputs, output]):
-        if len(args.inputs) != 1 or args.plot:
-            args.misuse("- takes one IN and no --plot")
-        return enhance_stream(args, options)
-    if args.plot:
-        from galdse_brain.pictures import plot  # needs matplotlib
-    if args.manifest:
-        entries = read_manifest(args.manifest, args.data_root)
-        made = output / Path(args.manifest).name
-        jobs = checked(manifest_jobs(entries, output))
-        checked([(Path(args.manifest), made)])
-    else:
-        jobs = planned(args.inputs, output)
-    with joined():
-        outcomes = shared(args, jobs, options)
-        if is_main() and args.manifest:
-            write_manifest(entries, output, made)
-        if is_main() and args.plot:
-            plot(outcomes)
-    return int(any(outcome.error for outcome in outcomes))
-
-
 def _evaluate(commands):
-    add = _new(commands, "evaluate", evaluate).add_argument
+    add = new_command(commands, "evaluate", evaluate).add_argument
     add("--clean", required=True, metavar="DIR", help="what speech should be")
     add("--enhanced", required=True, metavar="DIR", help="files to score")
     add("--noisy", metavar="DIR", help="what was enhanced")
     add("-o", "--output", metavar="OUT", help="folder for the report")
-    add("--jobs", type=_number(int, 0), default=os.cpu_count())
+    add("--jobs", type=number(int, 0), default=os.cpu_count())
 
 
 def evaluate(args):
@@ -202,7 +77,7 @@ def evaluate(args):
 
 
 def _compare(commands):
-    add = _new(commands, "compare", compare_two).add_argument
+    add = new_command(commands, "compare", compare_two).add_argument
     for name in "AB":
         add(name, help="results.csv, or a folder that holds one")
 
@@ -213,7 +88,7 @@ def compare_two(args):
 
 
 def _export(commands):
-    add = _new(commands, "export", export).add_argument
+    add = new_command(commands, "export", export).add_argument
     add("run_folder", metavar="RUN_FOLDER", help="output_folder of a training")
     add("output", metavar="OUT", help="folder to make")
     add("--example", metavar="WAV", help="noisy file to put in")
@@ -230,7 +105,7 @@ def export(args):
 
 
 def _convert(commands):
-    add = _new(commands, "convert", convert).add_argument
+    add = new_command(commands, "convert", convert).add_argument
     add("checkpoint", metavar="CKPT", help="file of the authors' own code")
     add("output", metavar="OUT", help="folder to make")
     add("--example", metavar="WAV", required=True, help="noisy file to put in")
@@ -254,7 +129,7 @@ def convert(args):
 
 
 def _publish(commands):
-    add = _new(commands, "publish", upload).add_argument
+    add = new_command(commands, "publish", upload).add_argument
     add("folder", metavar="FOLDER", help="exported folder")
     add("--repo-id", required=True, help="such as user/galdse")
     add("--private", action="store_true", help="only you may see it")
@@ -266,14 +141,8 @@ def upload(args):
 
 
 def _info(commands):
-    add = _new(commands, "info", info).add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        default=str(FOLDER),
-        help="exported folder or name on the hub; default: the package's own",
-    )
+    add = new_command(commands, "info", info).add_argument
+    add_model(add, "model", metavar="MODEL", nargs="?")
 
 
 def info(args):

@@ -38,6 +38,16 @@ def auto_steps(model):
     return steps
 
 
+def own_steps(model):
+    """The number of steps that the model takes by itself."""
+    return model.mods.enhance_model.num_steps
+
+
+def fixed_steps(num_steps):
+    """(model) -> this number, whatever the model."""
+    return lambda model: num_steps
+
+
 def set_precision(model, precision):
     """Let a loaded model enhance in one of ``PRECISIONS``."""
     model.precision = PRECISIONS[precision](model)

@@ -4,6 +4,7 @@ Authors
  * The galdse developers
 """
 
+import csv
 import glob
 import time
 from contextlib import closing
@@ -200,3 +201,13 @@ def summary(outcomes, started):
             f"factor {elapsed / seconds:.2f}"
         )
     return "\n".join([*lines, line])
+
+
+def write_outcomes(outcomes, path):
+    """Write what became of each file as CSV, one line a file."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Outcome._fields)
+        writer.writerows(outcomes)

@@ -34,7 +34,7 @@ class Worker:
         return {**row, **outcome._asdict(), **row}
 
 
-def run_with_ray(load, jobs, num_workers, num_gpus=0.0, **how):
+def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
     """Enhance files with a pool of models.
 
     A worker that is killed starts again and repeats what it had in hand. A
@@ -47,10 +47,11 @@ def run_with_ray(load, jobs, num_workers, num_gpus=0.0, **how):
         () -> GALDSEEnhancement, called once by each worker.
     jobs : list of (pathlib.Path, pathlib.Path)
         Sources and targets, see ``jobs.planned``.
-    num_workers : int
-        Models at work.
-    num_gpus : float
-        GPUs of each.
+    num_workers : int, optional
+        Models at work; by default one for each processor or GPU of the
+        cluster, or for each file if these are fewer.
+    num_gpus : int
+        GPUs of each, 0 or 1.
     **how
         ``overwrite`` and the options of ``jobs.run_jobs``.
 
@@ -63,6 +64,11 @@ def run_with_ray(load, jobs, num_workers, num_gpus=0.0, **how):
         {"source": str(source.absolute()), "target": str(target.absolute())}
         for source, target in jobs
     ]
+    if num_workers is None:
+        ray.init(ignore_reinit_error=True)
+        kind = ("CPU", "GPU")[num_gpus]
+        there = int(ray.cluster_resources().get(kind, 0))
+        num_workers = max(1, min(there, len(jobs)))
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # One that fails does not stop the rest.
     table = ray.data.from_items(

@@ -20,7 +20,7 @@ import torch
 from conftest import ROOT
 from signals import noisy_pair
 
-from galdse_brain import cli, loading
+from galdse_brain import cli, enhancing
 from galdse_brain.cli import main
 from galdse_brain.metrics import si_sdr
 
@@ -109,7 +109,7 @@ def test_the_pieces_can_be_chosen(exported):
         args = cli.parser().parse_args(
             ["enhance", "a", "-o", "b", "--model", str(exported), *words]
         )
-        return loading.load(args).mods.enhance_model.pieces
+        return enhancing.loader(args)().mods.enhance_model.pieces
 
     found = pieces("--chunk-seconds", "2", "--batch-size", "3")
     assert found.at_once == 3
@@ -340,7 +340,7 @@ def test_an_interrupt_is_said_in_one_line(enhance, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loading, "run_jobs", interrupted)
+    monkeypatch.setattr(enhancing, "run_jobs", interrupted)
     done = enhance(write(tmp_path / "a.wav"), "-o", tmp_path / "out")
     assert done.code == 130 and "interrupted" in done.err
 

@@ -7,8 +7,8 @@ import torch
 
 from galdse_brain import effort
 from galdse_brain.cli import main, parser
+from galdse_brain.enhancing import loader
 from galdse_brain.inference import GALDSEEnhancement
-from galdse_brain.loading import load
 
 
 @pytest.fixture
@@ -27,9 +27,8 @@ def saying(exported, tmp_path):
 def asked(folder, *words):
     """The model and the number of steps of a command."""
     words = ["enhance", "a", "-o", "b", f"--model={folder}", *words]
-    args = parser().parse_args(words)
-    model = load(args)
-    return model, args.steps(model)
+    model = loader(parser().parse_args(words))()
+    return model, model.mods.enhance_model.num_steps
 
 
 @pytest.mark.parametrize(

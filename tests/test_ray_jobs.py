@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 
+from galdse_brain.cli import main
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.jobs import planned, run_jobs
 
@@ -88,3 +89,22 @@ def test_a_file_that_kills_every_worker_is_a_failure_and_the_rest_is_made(
     assert "ended its worker 4 times" in outcomes[0].error
     assert [bool(o.error) for o in outcomes] == [True, True] + 3 * [False]
     assert len(list((folder / "out").iterdir())) == 3
+
+
+def test_the_command_takes_the_pool_and_writes_the_same_table(
+    exported, folder, capsys
+):
+    words = ["enhance", str(folder / "in"), f"--model={exported}", "--steps=1"]
+    tables = []
+    for engine in "ray", "process":
+        out, table = folder / engine, folder / f"{engine}.csv"
+        with pytest.raises(SystemExit) as ended:
+            main([*words, f"-o{out}", f"--engine={engine}", f"--table={table}"])
+        assert ended.value.code == 1  # b.wav
+        assert (
+            "4 enhanced, 0 there already, 1 failed" in capsys.readouterr().err
+        )
+        tables.append(table.read_text().replace(str(out), "OUT"))
+    assert tables[0] == tables[1]
+    for path in (folder / "process").iterdir():
+        assert path.read_bytes() == (folder / "ray" / path.name).read_bytes()
