@@ -16,7 +16,7 @@ from galdse_brain.compare import compare, compare_table
 from galdse_brain.enhancing import add_enhance
 from galdse_brain.evaluate import evaluate_folders, write_report
 from galdse_brain.export import export_published, export_run, publish
-from galdse_brain.inference import is_folder
+from galdse_brain.inputs import is_folder
 from galdse_brain.scoring import all_metrics
 from galdse_brain.to_onnx import write_onnx
 

@@ -4,14 +4,14 @@ Authors
  * The galdse developers
 """
 
-import re
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from speechbrain.inference.interfaces import Pretrained
 
-from galdse_brain.audio import Recording, Waveform, check_finite, floats
+from galdse_brain.audio import Recording, Waveform
+from galdse_brain.inputs import batch, by_channel, check_options, is_folder
 from galdse_brain.jobs import planned, run_jobs, saved
 from galdse_brain.released import FOLDER
 from galdse_brain.streams import first, mixed, resampled, resampled_length
@@ -101,31 +101,8 @@ class GALDSEEnhancement(Pretrained):
         wavs : torch.Tensor
             Enhanced waveforms, shape (B, N), zero beyond each length.
         """
-        noisy = floats(noisy).to(self.device)
-        if noisy.ndim != 2 or 0 in noisy.shape:
-            raise ValueError(
-                "a batch has shape (B, N), B and N at least 1, got "
-                f"{tuple(noisy.shape)}"
-            )
-        if lengths is None:
-            lengths = torch.ones(len(noisy))
-        lengths = lengths.to(self.device)
-        if lengths.shape != noisy.shape[:1]:
-            raise ValueError(
-                f"{len(noisy)} items need as many lengths, got shape "
-                f"{tuple(lengths.shape)}"
-            )
-        samples = (lengths * noisy.shape[1]).round()[:, None]
-        if not ((1 <= samples) & (lengths <= 1)[:, None]).all():
-            raise ValueError(
-                f"lengths must lie in (0, 1] and give each item one of the "
-                f"{noisy.shape[1]} samples, got {lengths.tolist()}"
-            )
-        _check_options(seed, mix)
-        inside = torch.arange(noisy.shape[1], device=noisy.device) < samples
-        noisy = noisy.where(inside, 0)
-        for i, wav in enumerate(noisy):
-            check_finite(f"item {i} of the batch", wav[None])
+        check_options(seed, mix)
+        noisy, lengths = batch(noisy, lengths, self.device)
         with self._context():
             wavs, _ = self.mods.enhance_model(noisy, lengths, seed, num_steps)
             return wavs.lerp(noisy, mix)
@@ -180,19 +157,8 @@ class GALDSEEnhancement(Pretrained):
         wav : torch.Tensor
             Enhanced floats of the same shape.
         """
-        wav = floats(torch.as_tensor(wav).detach().cpu())
-        if wav.ndim not in (1, 2):
-            raise ValueError(
-                "a waveform has shape (N,), (C, N) or (N, C), got "
-                f"{tuple(wav.shape)}"
-            )
-        channels = wav if wav.ndim > 1 else wav[None]
-        time_first = wav.ndim > 1 and wav.shape[0] > wav.shape[1]
-        source = Waveform(
-            "the waveform",
-            channels.t() if time_first else channels,
-            sample_rate,
-        )
+        channels, time_first = by_channel(wav)
+        source = Waveform("the waveform", channels, sample_rate)
         blocks = self.enhance_blocks(source, **options)
         enhanced = torch.cat(list(blocks), dim=-1)
         return (enhanced.t() if time_first else enhanced).reshape(wav.shape)
@@ -236,7 +202,7 @@ class GALDSEEnhancement(Pretrained):
         block : torch.Tensor
             Consecutive blocks (C, n) at the rate of the source.
         """
-        _check_options(seed, mix)
+        check_options(seed, mix)
         rates = source.sample_rate, self.hparams.sample_rate
         noisy = resampled(source.blocks(), *rates, source.num_samples)
         noisy = (block.to(self.device) for block in noisy)
@@ -265,29 +231,3 @@ class GALDSEEnhancement(Pretrained):
             if block is None:
                 return
             yield block.float().detach().cpu()
-
-
-def is_folder(source, *names):
-    """Whether a model is in a folder; otherwise it may be on the hub.
-
-    FileNotFoundError if it is in neither, before the hub is asked, or if the
-    folder has not a file for each of these patterns.
-    """
-    if not Path(source).is_dir():
-        if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", source):
-            raise FileNotFoundError(f"{source} is no folder")
-        return False
-    for name in names:
-        if not any(Path(source).glob(name)):
-            raise FileNotFoundError(
-                f"{source} has no {name}; a training is made into a model by "
-                "`galdse export RUN_FOLDER OUT`"
-            )
-    return True
-
-
-def _check_options(seed, mix):
-    if seed is not None and seed < 0:
-        raise ValueError(f"seed must be None or at least 0, got {seed}")
-    if not 0 <= mix <= 1:
-        raise ValueError(f"mix must lie in [0, 1], got {mix}")

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from speechbrain.utils.checkpoints import Checkpointer
 
 from galdse_brain.enhancer import Enhancer
+from galdse_brain.inference import GALDSEEnhancement
 
 PREFIX = "module."  # AveragedModel calls what it averages so.
 KEYS = "enhancer", "selection_metric", "annotations", "data_folder"
@@ -77,15 +78,36 @@ def best_weights(run_folder):
     }
 
 
-def start_from(system, run_folder):
-    """Give a system the averaged weights of a run; ValueError if of another."""
-    # Weights that fit may mean another thing: a spectrogram or its noise.
-    found = settings(run_folder)["enhancer"]["system"].tag.value
-    kind = type(system)
-    expected = f"!new:{kind.__module__}.{kind.__qualname__}"
-    if found != expected:
-        raise ValueError(f"{run_folder} holds {found}, expected {expected}")
-    system.load_state_dict(best_weights(run_folder))
+def start_from(system, source):
+    """Give a system the weights of another.
+
+    Arguments
+    ---------
+    system : torch.nn.Module
+        Of the same class; ValueError otherwise, because weights that fit may
+        mean another thing, a spectrogram or its noise.
+    source : str or pathlib.Path
+        A run, whose averaged weights are taken, an exported model, or the
+        name of one on the Hugging Face hub.
+    """
+    yaml = Path(source) / "hyperparams.yaml"
+    if yaml.is_file() and "enhancer" in YAML().load(yaml):
+        found = settings(source)["enhancer"]["system"].tag.value
+        weights = best_weights(source)
+    else:
+        model = GALDSEEnhancement.from_hparams(
+            source, run_opts={"device": "cpu"}
+        )
+        other = model.mods.enhance_model.system
+        found, weights = _new_tag(other), other.state_dict()
+    if found != _new_tag(system):
+        raise ValueError(f"{source} holds {found}, expected {_new_tag(system)}")
+    system.load_state_dict(weights)
+
+
+def _new_tag(part):
+    kind = type(part)
+    return f"!new:{kind.__module__}.{kind.__qualname__}"
 
 
 def load_enhancer(run_folder):

@@ -5,7 +5,8 @@ import json
 import pytest
 import soundfile
 import torch
-from recipe_runs import voice
+from hyperpyyaml import load_hyperpyyaml
+from recipe_runs import RECIPE, voice
 from safetensors.torch import load_file
 from speechbrain.inference.enhancement import WaveformEnhancement
 
@@ -14,7 +15,9 @@ from galdse_brain.cli import main
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import si_sdr
 from galdse_brain.pieces import Pieces
+from galdse_brain.recipe import read_recipe
 from galdse_brain.released import FOLDER, WEIGHTS, restored, store
+from galdse_brain.runs import start_from
 
 CARD = (FOLDER / "README.md").read_text()
 
@@ -94,3 +97,20 @@ def test_the_card_names_the_sources_that_want_it():
     for source in ("LibriSpeech", "VCTK", "African Storybook", "blanket"):
         assert source in CARD
     assert "CC BY" in CARD
+
+
+def test_fine_tuning_can_start_from_it(model):
+    recipe = read_recipe(
+        RECIPE / "hparams" / "galdse_finetune.yaml",
+        f"{{data_folder: x, start_from: {FOLDER}}}",
+    )
+    state = load_hyperpyyaml(recipe)["modules"]["system"].state_dict()
+    packaged = model.mods.enhance_model.system.state_dict()
+    assert state.keys() == packaged.keys()
+    assert all(map(torch.equal, state.values(), packaged.values()))
+
+
+def test_a_model_of_another_system_is_refused_with_both_names():
+    other = torch.nn.Identity()
+    with pytest.raises(ValueError, match=r"released holds .*GALDSE, .*Identit"):
+        start_from(other, FOLDER)
