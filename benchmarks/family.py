@@ -2,19 +2,18 @@
 """Trains the small members of the family one after the other; compares them.
 
 > python benchmarks/family.py --data_folder CORPUS --output_folder OUT
-      [--minutes 20] [--valid_pairs 6] [--test_pairs 30] [--threads 2]
+      [--steps 1500] [--valid_pairs 6] [--test_pairs 30] [--threads 2]
       [--only bridge_mini predictive_mini]
 
-Each has the same minutes for training and validation; the test comes on top.
-One that starts from the run of another has its own minutes besides. All are
-validated and tested on the same few pairs, evenly taken from those of the
-corpus, since some call a network 60 times. The same command again goes on
+Each has as many steps of training, on batches of the same size. One that
+starts from the run of another has its own steps besides. All are validated and
+tested on the same few pairs, evenly taken from those of the corpus. The same command again goes on
 where it was interrupted, and what is finished is not trained again. One that
 fails does not stop the others.
 
 Prints a markdown table of the finished members and writes it to OUT/table.md:
 scores of the test, parameters, calls of networks for one enhancement,
-multiplications and additions per second of speech, real-time factor, minutes.
+multiplications and additions per second of speech, real-time factor, steps of training.
 No times but on a quiet machine.
 
 Authors
@@ -46,7 +45,7 @@ MEMBERS = {
     "crp_mini": "bbed_mini",
     "galdse_crp_mini": "galdse_mini",
 }
-COLUMNS = "parameters", "calls", "GMAC/s", "RTF", "minutes"
+COLUMNS = "parameters", "calls", "GMAC/s", "RTF", "steps"
 
 
 def costs(run):
@@ -102,12 +101,11 @@ def train(name, corpus, args):
     if finished(run):
         return
     options = {"data_folder": corpus, "output_folder": run, "device": "cpu"}
-    # Steps are no budget here: minutes are.
-    options |= {"max_minutes": args.minutes, "number_of_steps": "null"}
+    options["number_of_steps"] = args.steps
     if start:
         train(start, corpus, args)
         options["start_from"] = args.output_folder / start
-    print(f"{name}: {args.minutes} minutes", file=sys.stderr)
+    print(f"{name}: {args.steps} steps", file=sys.stderr)
     subprocess.run(
         [sys.executable, "train.py", f"hparams/{name}.yaml", "--noprogressbar"]
         + [f"--{key}={value}" for key, value in options.items()],
@@ -144,7 +142,7 @@ def table(names, args):
             ),
             cost.get("GMAC per second of audio", ""),
             cost.get("real-time factor", "").partition(" ")[0],
-            f"{settings(run)['max_minutes']:g}",
+            str(settings(run)["number_of_steps"]),
         ]
         label = f"{name} after {start}" if start else name
         lines.append(line(label, scores["enhanced"], cells))
@@ -156,7 +154,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data_folder", type=Path, required=True)
     parser.add_argument("--output_folder", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--valid_pairs", type=int, default=6)
     parser.add_argument("--test_pairs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)

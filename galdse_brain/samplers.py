@@ -7,6 +7,7 @@ Authors
  * The galdse developers
 """
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -95,6 +96,9 @@ def walk(path, estimate, y, keep, num_steps=None, randn_like=torch.randn_like):
         t, u = t.expand(len(y)), u.expand(len(y))
         x = step(path, x, estimate(x, t), y, t, u, keep, randn_like(y))
     return x
+
+
+ddim = partial(walk, keep=deterministic)  # For YAML that takes no arguments.
 
 
 def predictor_corrector(

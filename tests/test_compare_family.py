@@ -40,7 +40,7 @@ class Machine:
         (run / "exported").mkdir(parents=True)
         (run / "exported" / "config.json").write_text(json.dumps(ABOUT))
         settings = {"enhancer": 0, "selection_metric": 0, "annotations": 0}
-        settings |= {"data_folder": 0, "max_minutes": 0.5}
+        settings |= {"data_folder": 0, "number_of_steps": 5}
         (run / "hyperparams.yaml").write_text(json.dumps(settings))
 
 
@@ -50,7 +50,7 @@ def compare(tmp_path):
     corpus = write_corpus(tmp_path / "corpus")
 
     def run(machine, *arguments):
-        argv = ["family.py", f"--data_folder={corpus}", "--minutes=0.5"]
+        argv = ["family.py", f"--data_folder={corpus}", "--steps=5"]
         argv += [f"--output_folder={tmp_path / 'out'}", *arguments]
         with (
             mock.patch.object(sys, "argv", argv),
@@ -75,7 +75,7 @@ def test_each_is_trained_once_and_after_the_one_it_starts_from(compare):
     assert status == 0
     assert machine.trained == ["bbed_mini", "crp_mini"]
     numbers = "2.000 ± 0.500 | 9.000 ± 1.000"
-    costs = "1,234 | 1 guidance + 6 net | 7.11 | 0.321 | 0.5"
+    costs = "1,234 | 1 guidance + 6 net | 7.11 | 0.321 | 5"
     assert text.splitlines()[3:] == [
         f"| crp_mini after bbed_mini | {numbers} | {costs} |",
         f"| bbed_mini | {numbers} | {costs} |",
