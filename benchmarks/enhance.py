@@ -26,13 +26,13 @@ from hyperpyyaml import load_hyperpyyaml
 from measure import (
     in_process,
     interleaved,
-    machine,
     publish,
     resident_mib,
     table,
 )
 from naive import NaiveNet
 
+from galdse_brain.cost import processor
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.pieces import Pieces
@@ -139,7 +139,7 @@ def main():
     ):
         rows.append(row(not args.without_naive, args.repeats, *setting))
         print(*rows[-1], file=sys.stderr, flush=True)
-    publish(f"{machine()}\n\n{table(COLUMNS, rows)}", args.markdown)
+    publish(f"{processor()}\n\n{table(COLUMNS, rows)}", args.markdown)
 
 
 if __name__ == "__main__":

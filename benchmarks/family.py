@@ -7,14 +7,14 @@
 
 Each has as many steps of training, on batches of the same size. One that
 starts from the run of another has its own steps besides. All are validated and
-tested on the same few pairs, evenly taken from those of the corpus. The same command again goes on
-where it was interrupted, and what is finished is not trained again. One that
-fails does not stop the others.
+tested on the same few pairs, evenly taken from those of the corpus. The same
+command again goes on where it was interrupted, and what is finished is not
+trained again. One that fails does not stop the others.
 
 Prints a markdown table of the finished members and writes it to OUT/table.md:
 scores of the test, parameters, calls of networks for one enhancement,
-multiplications and additions per second of speech, real-time factor, steps of training.
-No times but on a quiet machine.
+multiplications and additions per second of speech, real-time factor, steps of
+training. Real-time factors deserve a quiet machine.
 
 Authors
  * The galdse developers

@@ -5,7 +5,6 @@ Authors
 """
 
 import multiprocessing
-import platform
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -53,16 +52,6 @@ def table(columns, rows):
     """A markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
-
-
-def machine():
-    """The processor, for the line above a table."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            names = [line for line in file if line.startswith("model name")]
-        return names[0].split(":")[1].strip()
-    except (OSError, IndexError):
-        return platform.processor() or platform.machine()
 
 
 def publish(text, markdown):

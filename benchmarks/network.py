@@ -24,13 +24,13 @@ import torch
 from measure import (
     in_process,
     interleaved,
-    machine,
     publish,
     resident_mib,
     table,
 )
 from naive import NaiveNet
 
+from galdse_brain.cost import processor
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.to_onnx import write_network
@@ -183,7 +183,7 @@ def main():
             for form in args.forms:
                 rows.append(row(form, audio, threads, shape, args))
                 print(*rows[-1], file=sys.stderr, flush=True)
-    publish(f"{machine()}\n\n{table(COLUMNS, rows)}", args.markdown)
+    publish(f"{processor()}\n\n{table(COLUMNS, rows)}", args.markdown)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ import argparse
 from pathlib import Path
 
 import torch
-from measure import machine, publish, table
+from measure import publish, table
 
+from galdse_brain.cost import processor
 from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import pesq_wb, si_sdr
@@ -68,7 +69,7 @@ def main():
         for name, wav in made.items()
     ]
     seconds = len(noisy) / rate
-    head = f"{seconds:.0f} s of joined utterances, {machine()}"
+    head = f"{seconds:.0f} s of joined utterances, {processor()}"
     publish(f"{head}\n\n{table(COLUMNS, rows)}", args.markdown)
 
 

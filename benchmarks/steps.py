@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from measure import machine, publish, table
+from measure import publish, table
 
+from galdse_brain.cost import processor
 from galdse_brain.effort import set_precision
 from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
@@ -132,7 +133,7 @@ def main():
         (*r[:3], f"{r.pesq:.3f}", f"{r.si_sdr:.2f}", f"{r.factor:.3f}")
         for r in rows
     ]
-    head = f"{len(pairs)} pairs, {args.threads} threads, {machine()}"
+    head = f"{len(pairs)} pairs, {args.threads} threads, {processor()}"
     publish(f"{head}\n\n{table(COLUMNS, shown)}", args.markdown)
     print(f"\n{chosen(rows, own)}")
     if args.figure:

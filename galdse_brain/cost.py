@@ -90,23 +90,41 @@ def network_calls(enhancer):
     return dict(calls)
 
 
-def hardware(device):
-    """Name of what computes: the GPU, or the processor and its threads."""
-    if torch.device(device).type in {"cuda"}:
-        return torch.cuda.get_device_name(device)
+def processor():
+    """Name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(":")[2] for line in lines if "model name" in line]
-    model = (models or [platform.processor()])[0].strip()
-    return f"{model}, {torch.get_num_threads()} thread(s)"
+    return (models or [platform.processor()])[0].strip()
+
+
+def _processor_and_threads(_):
+    return f"{processor()}, {torch.get_num_threads()} thread(s)"
+
+
+def _process_memory(_):
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used * PER_RUSAGE
+
+
+# By the kind of a device, of which the processor is one of many.
+HARDWARE = {"cuda": torch.cuda.get_device_name}
+PEAK_MEMORY = {"cuda": torch.cuda.max_memory_allocated}
+
+
+def _of_kind(table, device, otherwise):
+    """What a table has for the device, called with it."""
+    return table.get(torch.device(device).type, otherwise)(device)
+
+
+def hardware(device):
+    """Name of what computes: the GPU, or the processor and its threads."""
+    return _of_kind(HARDWARE, device, _processor_and_threads)
 
 
 def peak_memory(device):
     """Most bytes that the process held so far, on a GPU those of tensors."""
-    if torch.device(device).type in {"cuda"}:
-        return torch.cuda.max_memory_allocated(device)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used * PER_RUSAGE
+    return _of_kind(PEAK_MEMORY, device, _process_memory)
 
 
 def cost(enhancer, device, seconds=4, repeats=3):
