@@ -35,5 +35,5 @@ demo/corpus: | $(INSTALLED)
 
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -e ".[train,plot,dnsmos,onnx,demo,dev]"
+	$(BIN)/python -m pip install --quiet -e ".[train,plot,dnsmos,onnx,ray,demo,dev]"
 	touch $@

@@ -64,11 +64,7 @@ def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
         {"source": str(source.absolute()), "target": str(target.absolute())}
         for source, target in jobs
     ]
-    if num_workers is None:
-        ray.init(ignore_reinit_error=True)
-        kind = ("CPU", "GPU")[num_gpus]
-        there = int(ray.cluster_resources().get(kind, 0))
-        num_workers = max(1, min(there, len(jobs)))
+    size = num_workers or min(_places(num_gpus), len(rows))
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # One that fails does not stop the rest.
     table = ray.data.from_items(
@@ -78,7 +74,7 @@ def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
         fn_constructor_args=(load, how),
         # One at a time: a file that kills must not take others with it.
         compute=ray.data.ActorPoolStrategy(
-            size=num_workers, max_tasks_in_flight_per_actor=1
+            size=size, max_tasks_in_flight_per_actor=1
         ),
         num_gpus=num_gpus,
         max_restarts=-1,
@@ -90,6 +86,13 @@ def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
         Outcome(*job, **_told(made.get(row["target"], lost)))
         for job, row in zip(jobs, rows)
     ]
+
+
+def _places(num_gpus):
+    """How many models the cluster has processors or GPUs for."""
+    ray.init(ignore_reinit_error=True)
+    kind = "GPU" if num_gpus else "CPU"
+    return max(1, int(ray.cluster_resources().get(kind, 0)))
 
 
 def _told(row):

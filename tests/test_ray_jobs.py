@@ -13,7 +13,7 @@ from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.jobs import planned, run_jobs
 
 ray = pytest.importorskip("ray", reason="no ray: pip install .[ray]")
-run_with_ray = pytest.importorskip("galdse_brain.ray_jobs").run_with_ray
+from galdse_brain.ray_jobs import RETRIES, run_with_ray  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,19 +35,22 @@ def folder(tmp_path):
     return tmp_path
 
 
-def loader(exported, deadly, how_often):
-    """Loads a model that kills its process on a file, a number of times."""
-    exported, deadly = str(exported), str(deadly)
+def loader(exported, deaths):
+    """Loads a model whose process dies of a file, so often as it is told.
+
+    ``deaths``: file -> how often. Each leaves a line in ``FILE.deaths``.
+    """
+    exported, left = str(exported), {str(k): n for k, n in deaths.items()}
 
     def load():
         model = GALDSEEnhancement.from_hparams(exported)
         whole = model.enhance_blocks
 
         def enhance_blocks(source, **options):
-            log = Path(deadly).with_suffix(".deaths")
-            deaths = len(log.read_text()) if log.exists() else 0
-            if source.name == deadly and deaths < how_often:
-                log.write_text("x" * (deaths + 1))
+            log = Path(source.name).with_suffix(".deaths")
+            died = len(log.read_text()) if log.exists() else 0
+            if died < left.get(source.name, 0):
+                log.write_text("x" * (died + 1))
                 os.kill(os.getpid(), signal.SIGKILL)
             return whole(source, **options)
 
@@ -57,38 +60,30 @@ def loader(exported, deadly, how_often):
     return load
 
 
-def test_a_worker_that_is_killed_leaves_no_file_out_and_none_twice(
+def test_workers_that_are_killed_leave_no_file_out_and_none_twice(
     exported, tiny, folder
 ):
-    jobs = planned([folder / "in"], folder / "out")
-    deadly = folder / "in" / "d.wav"
-    outcomes = run_with_ray(loader(exported, deadly, 1), jobs, num_workers=2)
-    assert deadly.with_suffix(".deaths").read_text() == "x"
-    expected = run_jobs(
-        tiny, planned([folder / "in"], folder / "here"), progress=False
-    )
-    assert [(o.source, o.seconds, o.error) for o in outcomes] == [
-        (o.source, o.seconds, o.error) for o in expected
+    """One is killed once; another kills whoever takes it, and is a failure."""
+    given = folder / "in"
+    jobs = planned([given], folder / "out")
+    load = loader(exported, {given / "d.wav": 1, given / "a.wav": 1000})
+    outcomes = run_with_ray(load, jobs, num_workers=2)
+    assert (given / "d.deaths").read_text() == "x"
+    assert (given / "a.deaths").read_text() == "x" * (RETRIES + 1)
+    expected = run_jobs(tiny, planned([given], folder / "here"), progress=False)
+    killed, *others = outcomes
+    assert killed.source == expected[0].source
+    assert "ended its worker 4 times" in killed.error
+    assert [(o.source, o.seconds, o.error) for o in others] == [
+        (o.source, o.seconds, o.error) for o in expected[1:]
     ]
     made = sorted(path.name for path in (folder / "out").iterdir())
-    assert made == ["a.wav", "c.wav", "d.wav", "e.wav"]
+    assert made == ["c.wav", "d.wav", "e.wav"]
     for name in made:
         paths = folder / "out" / name, folder / "here" / name
         assert paths[0].read_bytes() == paths[1].read_bytes()
-    again = run_with_ray(loader(exported, deadly, 0), jobs, num_workers=1)
-    assert [o.skipped for o in again] == [True, False, True, True, True]
-
-
-def test_a_file_that_kills_every_worker_is_a_failure_and_the_rest_is_made(
-    exported, folder
-):
-    jobs = planned([folder / "in"], folder / "out")
-    deadly = folder / "in" / "a.wav"
-    load = loader(exported, deadly, 1000)
-    outcomes = run_with_ray(load, jobs, num_workers=2)
-    assert "ended its worker 4 times" in outcomes[0].error
-    assert [bool(o.error) for o in outcomes] == [True, True] + 3 * [False]
-    assert len(list((folder / "out").iterdir())) == 3
+    again = run_with_ray(loader(exported, {}), jobs, num_workers=1)
+    assert [o.skipped for o in again] == [False, False, True, True, True]
 
 
 def test_the_command_takes_the_pool_and_writes_the_same_table(
