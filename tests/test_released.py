@@ -1,15 +1,18 @@
 """The model that comes with the package works right after installation."""
 
 import json
+import runpy
 
 import pytest
 import soundfile
 import torch
+from conftest import ROOT
 from hyperpyyaml import load_hyperpyyaml
 from recipe_runs import RECIPE, voice
 from safetensors.torch import load_file
 from speechbrain.inference.enhancement import WaveformEnhancement
 
+from galdse_brain import released
 from galdse_brain.card import scores_text
 from galdse_brain.cli import main
 from galdse_brain.inference import GALDSEEnhancement
@@ -19,6 +22,8 @@ from galdse_brain.recipe import read_recipe
 from galdse_brain.released import FOLDER, WEIGHTS, restored, store
 from galdse_brain.runs import start_from
 
+_TOOL = runpy.run_path(str(ROOT / "tools" / "package_weights.py"))
+package, START, END = (_TOOL[name] for name in ("package", "START", "END"))
 CARD = (FOLDER / "README.md").read_text()
 
 
@@ -85,12 +90,13 @@ def test_pieces_of_a_long_recording_are_near_one_pass(model):
     assert si_sdr(in_pieces, one_pass) > 20
 
 
-def test_the_card_shows_the_scores_of_the_configuration(model):
+def test_card_and_readme_show_the_scores_of_the_configuration(model):
     about = json.loads((FOLDER / "config.json").read_text())
     parameters = sum(p.numel() for p in model.mods.parameters())
     assert about["parameters"] == parameters == 4517134
     assert set(about["scores"]) >= {"noisy", "mask alone", "one step"}
-    assert scores_text(about) in CARD
+    for page in (CARD, (ROOT / "README.md").read_text()):
+        assert scores_text(about) in page
 
 
 def test_the_card_names_the_sources_that_want_it():
@@ -114,3 +120,26 @@ def test_a_model_of_another_system_is_refused_with_both_names():
     other = torch.nn.Identity()
     with pytest.raises(ValueError, match=r"released holds .*GALDSE, .*Identit"):
         start_from(other, FOLDER)
+
+
+def test_an_exported_model_takes_the_place_of_the_packaged_one(
+    exported, tmp_path, monkeypatch
+):
+    folder = tmp_path / "released"
+    folder.mkdir()
+    weights = folder / WEIGHTS.name
+    monkeypatch.setattr(released, "WEIGHTS", weights)
+    for page in (folder / "README.md", tmp_path / "README.md"):
+        page.write_text(f"Before.\n{START}\nold\n{END}\nAfter.\n")
+    package(exported, 1, folder, [tmp_path / "README.md"])
+    model, noisy = (
+        GALDSEEnhancement.from_hparams(folder),
+        0.1 * torch.randn(1, 4000),
+    )
+    before = GALDSEEnhancement.from_hparams(exported)
+    expected = before.enhance_batch(noisy, num_steps=1)
+    assert si_sdr(model.enhance_batch(noisy)[0], expected[0]) > 40
+    about = json.loads((folder / "config.json").read_text())
+    text = f"Before.\n{START}\n\n{scores_text(about)}\n\n{END}\nAfter.\n"
+    for page in (folder / "README.md", tmp_path / "README.md"):
+        assert page.read_text() == text

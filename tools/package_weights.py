@@ -4,8 +4,9 @@
 > python tools/package_weights.py EXPORTED --steps N
 
 Writes hyperparams.yaml, config.json and the weights in half precision into
-galdse_brain/released/, and the table of scores into the model card there, the
-rest of which is written by hand. N is how many steps the model takes unless it
+galdse_brain/released/, and the table of scores into the model card there and
+into the project's README, between the comments that mark its place; the rest
+of both is written by hand. N is how many steps the model takes unless it
 is asked for others; ``benchmarks/steps.py`` finds it on validation pairs.
 
 Authors
@@ -14,7 +15,6 @@ Authors
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 from galdse_brain.card import scores_text
@@ -23,6 +23,8 @@ from galdse_brain.export import WIRING
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.released import FOLDER, store
 
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- scores -->", "<!-- end of scores -->"
 # Instead of the wiring that reads a file of weights beside the YAML
 ENHANCER = """
 num_steps: {steps}
@@ -40,7 +42,7 @@ pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
 """
 
 
-def package(exported, steps, folder=FOLDER):
+def package(exported, steps, folder=FOLDER, pages=(README,)):
     """Write the files of an exported folder as those of the package."""
     yaml = (exported / "hyperparams.yaml").read_text(encoding="utf-8")
     parts, _, _ = yaml.partition(WIRING)
@@ -56,10 +58,11 @@ def package(exported, steps, folder=FOLDER):
     about["network_calls"] = network_calls(enhancer)
     text = json.dumps(about, indent=2)
     (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
-    card = (folder / "README.md").read_text(encoding="utf-8")
-    scores = f"## Scores\n\n{scores_text(about)}\n\n## "
-    card = re.sub(r"## Scores\n.*?\n## ", lambda _: scores, card, flags=re.S)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    for page in (folder / "README.md", *pages):
+        before, _, rest = page.read_text(encoding="utf-8").partition(START)
+        after = rest.partition(END)[2]
+        text = f"{before}{START}\n\n{scores_text(about)}\n\n{END}{after}"
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def store(enhancer, path=WEIGHTS):
     save_file({name: v.contiguous() for name, v in state.items()}, path)
 
 
-def restored(enhancer, path=WEIGHTS):
+def restored(enhancer, path=None):
     """The enhancer with the stored weights, in its own precision."""
-    enhancer.load_state_dict(load_file(path))
+    enhancer.load_state_dict(load_file(path or WEIGHTS))
     return enhancer
