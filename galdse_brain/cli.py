@@ -20,8 +20,6 @@ from galdse_brain.inputs import is_folder
 from galdse_brain.scoring import all_metrics
 from galdse_brain.to_onnx import write_onnx
 
-ONNX = "write the networks as ONNX files too"
-
 
 def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
@@ -87,13 +85,17 @@ def compare_two(args):
     print(compare_table(compare(args.A, args.B)))
 
 
+def _add_folder(add, example, required=False):
+    add("output", metavar="OUT", help="folder to make")
+    add("--example", metavar="WAV", required=required, help=example)
+    add("--overwrite", action="store_true", help="replace the folder")
+    add("--onnx", action="store_true", help="ONNX files of the networks too")
+
+
 def _export(commands):
     add = new_command(commands, "export", export).add_argument
     add("run_folder", metavar="RUN_FOLDER", help="output_folder of a training")
-    add("output", metavar="OUT", help="folder to make")
-    add("--example", metavar="WAV", help="noisy file to put in")
-    add("--overwrite", action="store_true", help="replace the folder")
-    add("--onnx", action="store_true", help=ONNX)
+    _add_folder(add, example="noisy file to put in; default: of the test")
 
 
 def export(args):
@@ -107,11 +109,8 @@ def export(args):
 def _convert(commands):
     add = new_command(commands, "convert", convert).add_argument
     add("checkpoint", metavar="CKPT", help="file of the authors' own code")
-    add("output", metavar="OUT", help="folder to make")
-    add("--example", metavar="WAV", required=True, help="noisy file to put in")
+    _add_folder(add, example="noisy file to put in", required=True)
     add("--raw", action="store_true", help="weights that were not averaged")
-    add("--overwrite", action="store_true", help="replace the folder")
-    add("--onnx", action="store_true", help=ONNX)
 
 
 def convert(args):

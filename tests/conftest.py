@@ -13,6 +13,7 @@ import soundfile
 import torch
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.utils.importutils import LazyModule
+from torch import nn
 
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.export import write_folder
@@ -51,6 +52,26 @@ PATHS = {
     "resshift_issue1": partial(ResidualShift, 0.3, 0.39, 0.003),
     **SDES,
 }
+
+
+def write(path, num_samples=600, rate=16000, **how):
+    """A file of quiet noise, always the same for a length."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(num_samples)
+    noise = 0.1 * torch.randn(num_samples, generator=generator)
+    soundfile.write(path, noise.numpy(), rate, **how)
+    return path
+
+
+class FixedMask(nn.Module):
+    """A guidance that says what it is told."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, y):
+        return self.mask.expand(len(y), 1, *y.shape[2:])
 
 
 def pytest_configure():

@@ -16,21 +16,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-import torch
-from conftest import ROOT
+from conftest import ROOT, write
 from signals import noisy_pair
 
 from galdse_brain import cli, enhancing
 from galdse_brain.cli import main
 from galdse_brain.metrics import si_sdr
-
-
-def write(path, num_samples=600, rate=16000, **how):
-    """A file of quiet noise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = 0.1 * torch.randn(num_samples).numpy()
-    soundfile.write(path, noise, rate, **how)
-    return path
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import FixedMask
 from torch import nn
 
 from galdse_brain.enhancer import normalize
@@ -9,17 +10,6 @@ from galdse_brain.objectives import NegSISNR, Objective
 from galdse_brain.spec import SpecTransform
 
 SHAPE = (2, 2, 16, 16)
-
-
-class FixedMask(nn.Module):
-    """A guidance that says what it is told."""
-
-    def __init__(self, mask):
-        super().__init__()
-        self.mask = mask
-
-    def forward(self, y):
-        return self.mask.expand(len(y), 1, *y.shape[2:])
 
 
 def spectrogram_error():

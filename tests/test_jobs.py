@@ -8,17 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from conftest import write
 
 from galdse_brain import jobs
 from galdse_brain.jobs import Outcome, checked, planned, run_jobs, summary
-
-
-def write(path, num_samples=600, rate=16000, **how):
-    """A file of quiet noise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = 0.1 * torch.randn(num_samples).numpy()
-    soundfile.write(path, noise, rate, **how)
-    return path
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 import torch
 import torchaudio
-from conftest import PATHS, ROOT, SDES
+from conftest import PATHS, ROOT, SDES, FixedMask
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAML
 from torch import nn
@@ -55,17 +55,6 @@ class Gives(nn.Module):
     def forward(self, x_t, t, cond):
         self.seen.append((x_t, t, cond))
         return self.function(x_t, t)
-
-
-class FixedMask(nn.Module):
-    """A guidance that says what it is told."""
-
-    def __init__(self, mask):
-        super().__init__()
-        self.mask = mask
-
-    def forward(self, y):
-        return self.mask.expand(len(y), 1, *y.shape[2:])
 
 
 def mse(estimate, clean):
