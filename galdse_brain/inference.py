@@ -102,7 +102,7 @@ class GALDSEEnhancement(Pretrained):
             Enhanced waveforms, shape (B, N), zero beyond each length.
         """
         check_options(seed, mix)
-        noisy, lengths = batch(noisy, lengths, self.device)
+        noisy, lengths = batch(noisy.to(self.device), lengths)
         with self._context():
             wavs, _ = self.mods.enhance_model(noisy, lengths, seed, num_steps)
             return wavs.lerp(noisy, mix)
@@ -157,6 +157,7 @@ class GALDSEEnhancement(Pretrained):
         wav : torch.Tensor
             Enhanced floats of the same shape.
         """
+        wav = torch.as_tensor(wav).detach().cpu()
         channels, time_first = by_channel(wav)
         source = Waveform("the waveform", channels, sample_rate)
         blocks = self.enhance_blocks(source, **options)

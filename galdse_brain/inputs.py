@@ -39,12 +39,12 @@ def check_options(seed, mix):
         raise ValueError(f"mix must lie in [0, 1], got {mix}")
 
 
-def batch(noisy, lengths, device):
+def batch(noisy, lengths):
     """A batch of waveforms (B, N), zero beyond its relative lengths (B,).
 
-    Both on the device; ValueError says what is wrong with them.
+    ValueError says what is wrong with them.
     """
-    noisy = floats(noisy).to(device)
+    noisy = floats(noisy)
     if noisy.ndim != 2 or 0 in noisy.shape:
         raise ValueError(
             "a batch has shape (B, N), B and N at least 1, got "
@@ -52,7 +52,7 @@ def batch(noisy, lengths, device):
         )
     if lengths is None:
         lengths = torch.ones(len(noisy))
-    lengths = lengths.to(device)
+    lengths = lengths.to(noisy.device)
     if lengths.shape != noisy.shape[:1]:
         raise ValueError(
             f"{len(noisy)} items need as many lengths, got shape "
@@ -64,7 +64,7 @@ def batch(noisy, lengths, device):
             f"lengths must lie in (0, 1] and give each item one of the "
             f"{noisy.shape[1]} samples, got {lengths.tolist()}"
         )
-    inside = torch.arange(noisy.shape[1], device=device) < samples
+    inside = torch.arange(noisy.shape[1], device=noisy.device) < samples
     noisy = noisy.where(inside, 0)
     for i, wav in enumerate(noisy):
         check_finite(f"item {i} of the batch", wav[None])
@@ -72,11 +72,11 @@ def batch(noisy, lengths, device):
 
 
 def by_channel(wav):
-    """A waveform (N,), (C, N) or (N, C) as floats (C, N).
+    """A tensor (N,), (C, N) or (N, C) as floats (C, N).
 
     And whether time came first: the longer axis is time.
     """
-    wav = floats(torch.as_tensor(wav).detach().cpu())
+    wav = floats(wav)
     if wav.ndim not in (1, 2):
         raise ValueError(
             "a waveform has shape (N,), (C, N) or (N, C), got "

@@ -34,7 +34,9 @@ class Worker:
         return {**row, **outcome._asdict(), **row}
 
 
-def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
+def run_with_ray(
+    load, jobs, num_workers=None, num_gpus=0, overwrite=False, **options
+):
     """Enhance files with a pool of models.
 
     A worker that is killed starts again and repeats what it had in hand. A
@@ -52,8 +54,10 @@ def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
         cluster, or for each file if these are fewer.
     num_gpus : int
         GPUs of each, 0 or 1.
-    **how
-        ``overwrite`` and the options of ``jobs.run_jobs``.
+    overwrite : bool
+        Enhance again what is there already.
+    **options
+        For ``enhance_blocks``.
 
     Returns
     -------
@@ -64,6 +68,7 @@ def run_with_ray(load, jobs, num_workers=None, num_gpus=0, **how):
         {"source": str(source.absolute()), "target": str(target.absolute())}
         for source, target in jobs
     ]
+    how = dict(overwrite=overwrite, **options)
     size = num_workers or min(_places(num_gpus), len(rows))
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # One that fails does not stop the rest.
