@@ -5,7 +5,6 @@ Authors
 """
 
 import logging
-import math
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -194,11 +193,7 @@ class EnhancementBrain(Trainer):
         )
         if self.checkpointer is None:
             return
-        # If all utterances failed there is no score, and nothing is worse.
-        meta = {
-            name: -math.inf if math.isnan(stats[name]) else stats[name]
-            for name in self.hparams.metrics
-        }
+        meta = {name: results.floor_mean(name) for name in self.hparams.metrics}
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, **meta},
             max_keys=[self.hparams.selection_metric],

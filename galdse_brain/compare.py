@@ -6,7 +6,7 @@ Authors
 
 import math
 
-from galdse_brain.report import LABELS, suspicions
+from galdse_brain.report import LABELS, change, suspicions
 from galdse_brain.results import (
     SYSTEM,
     Results,
@@ -30,9 +30,10 @@ def compare(first, second):
     rows : list of dict
         Of each metric that both have: ``metric``, means ``first`` and
         ``second``, mean ``difference``, its 95 % interval ``low`` to ``high``,
-        the share of utterances that are ``better``, and ``n``, the pairs with
-        finite scores, from which all of this is. ValueError names an
-        utterance that only one of them has.
+        the share of utterances that are ``better``, ``n``, the pairs with
+        finite scores, from which all of this is, and ``of``, all pairs.
+        ValueError names an utterance that only one of them has, and files
+        that share no metric.
     """
     tests = {path: Results.read_csv(path) for path in (first, second)}
     for path, test in tests.items():
@@ -46,6 +47,8 @@ def compare(first, second):
                 f"{lacking} lacks {lost[0]!r} ({len(lost)} such utterances)"
             )
     shared = [n for n in tests[first].names if n in tests[second].names]
+    if not shared:
+        raise ValueError(f"{first} and {second} have no metric in common")
     return [difference(a, b, name) for name in shared]
 
 
@@ -64,22 +67,23 @@ def difference(first, second, name):
         "high": high,
         "better": sum(gain > 0 for gain in gains) / max(len(gains), 1),
         "n": len(pairs),
+        "of": len(first),
     }
 
 
 def compare_table(rows):
     """Markdown of what ``compare`` gives, with its warnings."""
     table = markdown(
-        ["", "A", "B", "B − A", "95 % interval", "B better", "n"],
+        ["", "A", "B", "B − A", "95 % interval", "B better", "pairs"],
         [
             [
                 LABELS.get(row["metric"], row["metric"]),
                 number(row["first"]),
                 number(row["second"]),
-                f"{row['difference']:+.3f}",
+                change(row["difference"]),
                 f"[{number(row['low'])}, {number(row['high'])}]",
                 f"{row['better']:.0%}",
-                str(row["n"]),
+                f"{row['n']} of {row['of']}",
             ]
             for row in rows
         ],

@@ -88,9 +88,10 @@ def windows(wav):
 def dnsmos(estimate, clean):
     """SIG, BAK, OVRL and P.808, each 1 to 5; the clean speech is not used.
 
-    NaN for what is not finite or empty.
+    NaN for what is not finite, silent or empty, and where the clean speech is.
     """
-    if not (len(estimate) and estimate.isfinite().all()):
+    heard = estimate.any() and clean.any()
+    if not (heard and estimate.isfinite().all()):
         return (float("nan"),) * 4
     ratings = []
     for piece in windows(estimate.float()):

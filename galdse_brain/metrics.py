@@ -20,11 +20,15 @@ SAMPLE_RATE = 16000
 
 
 def nan_if_undefined(metric):
-    """NaN instead of an error, a warning or a score for silence."""
+    """NaN instead of an error, a warning, or a score for silence or infinity.
+
+    Silence as an estimate is no enhancement, though STOI and the segmental SNR
+    would rate it.
+    """
 
     @wraps(metric)
     def score(estimate, clean, *noise):
-        if not clean.any():
+        if not (clean.any() and estimate.any() and estimate.isfinite().all()):
             return float("nan")
         wavs = [wav.double() for wav in (estimate, clean, *noise)]
         try:
@@ -104,10 +108,12 @@ def si_sar(estimate, clean, noise):
     return decibels(target, artifacts)
 
 
-@nan_if_undefined
 def snr(estimate, clean, noise):
-    """Power of the clean speech over that of the noise, in dB."""
-    return decibels(clean, noise)
+    """Power of the clean speech over that of the noise, in dB.
+
+    That of the utterance, whatever the estimate; NaN if it is silent.
+    """
+    return float(decibels(clean.double(), noise.double()))
 
 
 def centred(*wavs):

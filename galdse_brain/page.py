@@ -16,6 +16,7 @@ import torch
 from galdse_brain.charts import distribution, score_against_snr
 from galdse_brain.metrics import SAMPLE_RATE
 from galdse_brain.pictures import decibels, image
+from galdse_brain.report import change
 from galdse_brain.results import CONTROL
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -72,7 +73,7 @@ def examples(report, wavs):
         title: [
             {
                 "id": utterance,
-                "gain": f"{gain:+.3f}",
+                "gain": change(gain),
                 "players": list(players(wavs(utterance))),
             }
             for utterance, gain in utterances

@@ -142,11 +142,11 @@ class Report:
         ]
 
     def beside(self, results, name):
-        """Lines of a cell: the system, and the mean of the noisy speech."""
+        """Lines of a cell: the system, and the noisy speech where both are."""
         lines = _cell(results.scores(SYSTEM, name))
         if self.with_reference:
-            mean = summarize(results.scores(REFERENCE, name))["mean"]
-            lines.append(f"{REFERENCE} {number(mean)}")
+            _, means = results.paired_means(SYSTEM, REFERENCE)
+            lines.append(f"{REFERENCE} {number(means[name])}")
         return lines
 
     def warnings(self):
@@ -154,7 +154,8 @@ class Report:
         missing = self.results.failures()
         if not self.with_reference:
             return missing
-        return missing + suspicions(*map(self.results.mean, self.signals[:2]))
+        means = self.results.paired_means(SYSTEM, REFERENCE)
+        return missing + suspicions(*means)
 
     def ranking(self):
         """Utterance to gain over the noisy speech, else to score, best first.
@@ -170,14 +171,18 @@ class Report:
         return dict(sorted(known.items(), key=lambda item: -item[1]))
 
     def ends(self):
-        """Title to utterances and gains: the worst ones and the best ones."""
+        """Title to utterances and gains: without a score, worst and best."""
         order = list(self.ranking().items())
         best = min(SHOWN, (len(order) + 1) // 2)
         worst = min(SHOWN, len(order) // 2)
         what = self.label(self.rank_by)
         if self.with_reference:
             what = f"gain in {what} over {REFERENCE}"
+        known = dict(order)
+        lost = [u for u in self.results.of(SYSTEM) if u not in known]
+        first = {f"Without {what}": [(u, math.nan) for u in lost[:SHOWN]]}
         return {
+            **(first if lost else {}),
             f"Worst by {what}": order[::-1][:worst],
             f"Best by {what}": order[:best],
         }
@@ -212,8 +217,19 @@ class Report:
             lines += ["", f"## {title}", "", self.table(title)]
         for title, utterances in self.ends().items():
             lines += ["", f"## {title}", ""]
-            lines += [f"- {u}: {gain:+.3f}" for u, gain in utterances]
+            lines += [f"- {u}: {change(gain)}" for u, gain in utterances]
         return "\n".join(lines) + "\n"
+
+
+def change(value):
+    """A gain as text.
+
+    Example
+    -------
+    >>> [change(value) for value in (0.5, -1.0, math.nan)]
+    ['+0.500', '-1.000', '–']
+    """
+    return f"{value:+.3f}" if math.isfinite(value) else number(value)
 
 
 def _cell(scores):

@@ -6,6 +6,7 @@ Authors
 
 import csv
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,27 @@ class Results:
             for name in self.names
         }
 
+    def floor_mean(self, name):
+        """Mean of the system where nothing that fails is better than the rest.
+
+        A failure counts as the lowest score that there is; if all utterances
+        failed there is none, and nothing is worse than that.
+        """
+        scores = torch.tensor(self.scores(SYSTEM, name))
+        known = scores[~scores.isnan()]
+        lowest = float(known.min()) if len(known) else -math.inf
+        return float(scores.nan_to_num(lowest, math.inf, -math.inf).mean())
+
+    def paired_means(self, *signals):
+        """metric -> mean of each signal, where all of them have a score."""
+        means = [{} for _ in signals]
+        for name in self.names:
+            scores = torch.tensor([self.scores(s, name) for s in signals])
+            scores = scores[:, ~scores.isnan().any(0)]
+            for found, row in zip(means, scores.tolist()):
+                found[name] = summarize(row)["mean"]
+        return means
+
     def failures(self):
         """Lines that say which scores are missing, and how many."""
         return [
@@ -184,7 +206,8 @@ class Results:
     def read_csv(cls, path):
         """What ``write_csv`` wrote, a ``results.csv`` or the folder of one.
 
-        ValueError names a file that is something else.
+        ValueError names a file that is something else, or an utterance that
+        it has twice.
         """
         path = Path(path)
         path = path / "results.csv" if path.is_dir() else path
@@ -193,6 +216,10 @@ class Results:
         if not (rows and {"id", "signal"} <= rows[0].keys()):
             raise ValueError(f"{path} has no rows with id and signal")
         text = HEAD[:2]
+        ids = Counter(tuple(row[key] for key in text) for row in rows)
+        (twice, times), *_ = ids.most_common(1)
+        if times > 1:
+            raise ValueError(f"{path} has {times} rows of {' '.join(twice)!r}")
         return cls(
             {k: v if k in text else float(v) for k, v in row.items()}
             for row in rows

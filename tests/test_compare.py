@@ -36,6 +36,7 @@ def test_an_equal_gain_everywhere_has_an_interval_of_no_width(first, tmp_path):
         "high": 0.5,
         "better": 1.0,
         "n": 3,
+        "of": 3,
     }
     assert si_sdr["difference"] == pytest.approx(-2)
     assert si_sdr["low"] < -2 < si_sdr["high"] and si_sdr["better"] == 0
@@ -56,6 +57,17 @@ def test_only_pairs_of_two_scores_count(first, tmp_path):
     second = {name: {"pesq": value} for name, value in scores.items()}
     (row,) = compare(first, write(tmp_path / "b.csv", second))
     assert row["n"] == 1 and row["difference"] == 4.0 and row["first"] == 1.0
+    assert "1 of 3" in compare_table([row])
+
+
+def test_what_cannot_be_compared_is_an_error(first, tmp_path):
+    other = {f"p_{i}": {"stoi": 1.0} for i in (1, 2, 3)}
+    with pytest.raises(ValueError, match="a.csv and .* no metric in common"):
+        compare(first, write(tmp_path / "b.csv", other))
+    lines = first.read_text()
+    first.write_text(lines + lines.splitlines()[1] + "\n")
+    with pytest.raises(ValueError, match="a.csv has 2 rows of 'p_1 enhanced'"):
+        compare(first, first)
 
 
 def test_utterances_and_signals_of_only_one_test_are_errors(first, tmp_path):

@@ -136,3 +136,4 @@ def test_where_pesq_is_undefined_only_segmental_snr_is_left():
     assert all(map(math.isnan, (pesq, csig, cbak, covl)))
     assert math.isfinite(snr)
     assert all(map(math.isnan, composite(NOISY, torch.zeros_like(CLEAN))))
+    assert all(map(math.isnan, composite(torch.zeros_like(CLEAN), CLEAN)))

@@ -37,6 +37,7 @@ def test_the_mel_spectrogram_ignores_the_level():
 def test_what_is_not_finite_has_no_score():
     assert all(map(math.isnan, dnsmos(NOISY * math.nan, CLEAN)))
     assert all(map(math.isnan, dnsmos(NOISY[:0], CLEAN[:0])))
+    assert all(map(math.isnan, dnsmos(0 * NOISY, CLEAN)))
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch):

@@ -271,9 +271,29 @@ def test_failures_are_reported_and_not_ranked(tmp_path):
     )
     assert list(report.ranking()) == ["p_0", "p_2"]
     assert "(1 undefined)" in report.overview()[1][0][1][0]
+    assert report.ends()["Without gain in PESQ-WB over noisy"][0][0] == "p_1"
     wav = torch.sin(torch.arange(3000.0))
     write_report(tmp_path, report, lambda name: {"noisy": wav})
     assert "1 undefined" in (tmp_path / "report.html").read_text()
+
+
+def test_a_system_is_compared_where_it_has_a_score():
+    """Failing on what is hard does not make it better than the noisy input."""
+    scores = {"noisy": (1.0, 3.0), "enhanced": (math.nan, 2.5)}
+    results = Results(
+        {"id": f"p_{i}", "signal": signal, "pesq": score}
+        for signal, row in scores.items()
+        for i, score in enumerate(row)
+    )
+    (header, rows) = Report(results, {}).tables["By speaker"]
+    assert rows[0][1][0][-1] == "noisy 3.000"
+    assert results.paired_means("enhanced", "noisy") == [
+        {"pesq": 2.5},
+        {"pesq": 3.0},
+    ]
+    assert results.floor_mean("pesq") == 2.5
+    lost = Results({**row, "pesq": math.nan} for row in results.rows)
+    assert lost.floor_mean("pesq") == -math.inf
 
 
 def test_a_gain_in_pesq_alone_is_suspicious():

@@ -97,6 +97,10 @@ def test_what_has_no_score_is_not_a_number(metric, speech):
     silence = torch.zeros_like(speech)
     assert math.isnan(metric(silence, silence))
     assert math.isnan(metric(speech * math.nan, speech))
+    assert math.isnan(metric(silence, speech))
+    loud = speech.clone()
+    loud[100] = math.inf
+    assert math.isnan(metric(loud, speech))
 
 
 def test_clips_that_are_too_short_have_no_score(speech):
