@@ -74,7 +74,10 @@ def random_start(length, num_samples):
 
 def random_piece(path, sample_rate, num_samples):
     """A random piece (num_samples,) of a file, or all of a shorter one."""
-    start = random_start(audio_io.info(path).num_frames, num_samples)
+    length = audio_io.info(path).num_frames
+    if not length:
+        raise ValueError(f"{path} holds no samples")
+    start = random_start(length, num_samples)
     return read(path, sample_rate, start, num_samples)
 
 

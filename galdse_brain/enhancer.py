@@ -54,6 +54,8 @@ class Enhancer(nn.Module):
         num_steps=None,
     ):
         super().__init__()
+        if num_steps is not None and num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
         self.num_steps = num_steps
         self.system = system
         self.spec = spec

@@ -58,6 +58,11 @@ class AudioFiles:
     def draw(self, never=()):
         """A random group whose name has no pattern of ``never``, and a file."""
         names = [name for name in self.groups if not matches(name, never)]
+        if not names:
+            raise ValueError(
+                f"all of the groups {sorted(self.groups)} are kept apart: "
+                f"{list(never)}"
+            )
         sizes = [len(self.groups[name]) for name in names]
         weights = torch.tensor(sizes, dtype=torch.float64) ** self.exponent
         name = names[int(torch.multinomial(weights, 1))]
@@ -84,7 +89,8 @@ def matches(name, patterns):
 
 def active_level(wav):
     """RMS of a waveform (N,) over its frames within 30 dB of the loudest."""
-    power = wav[: len(wav) // 400 * 400].reshape(-1, 400).square().mean(1)
+    size = min(400, len(wav))
+    power = wav.unfold(0, size, size).square().mean(1)
     return power[power >= power.max() * 1e-3].mean().sqrt()
 
 

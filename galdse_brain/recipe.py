@@ -5,6 +5,7 @@ Authors
 """
 
 from io import StringIO
+from itertools import zip_longest
 from pathlib import Path
 
 from hyperpyyaml import resolve_references
@@ -79,9 +80,32 @@ def save_resolved(hparams_file, overrides, output_folder):
     hparams_file, overrides : str
         See ``read_recipe``.
     output_folder : str
-        Gets a ``hyperparams.yaml``.
+        Gets a ``hyperparams.yaml``. ValueError if it has one of an enhancer
+        that is made of other parts: its checkpoints may fit and mean another
+        thing.
     """
-    resolved = resolve_references(read_recipe(hparams_file, overrides))
+    text = resolve_references(read_recipe(hparams_file, overrides)).getvalue()
     path = Path(output_folder) / "hyperparams.yaml"
-    text = f"# From {hparams_file}\n# yamllint disable\n{resolved.getvalue()}"
+    if path.is_file():
+        old, new = (list(_parts(YAML().load(t))) for t in (path, text))
+        for found, expected in zip_longest(old, new):
+            if found != expected:
+                raise ValueError(
+                    f"{output_folder} is a run with {found}, but "
+                    f"{hparams_file} has {expected}: choose another "
+                    "output_folder"
+                )
+    text = f"# From {hparams_file}\n# yamllint disable\n{text}"
     path.write_text(text, encoding="utf-8")
+
+
+def _parts(tree):
+    """The ``!new:`` tags of an enhancer, in the order of the file."""
+    waiting = [tree.get("enhancer")]
+    while waiting:
+        node = waiting.pop()
+        tag = getattr(getattr(node, "tag", None), "value", None) or ""
+        if tag.startswith("!new:"):
+            yield tag
+        if hasattr(node, "values"):
+            waiting += reversed([*node.values()])

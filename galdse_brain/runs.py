@@ -84,36 +84,37 @@ def start_from(system, source):
     Arguments
     ---------
     system : torch.nn.Module
-        Of the same class; ValueError otherwise, because weights that fit may
-        mean another thing, a spectrogram or its noise.
+        Of the same classes in all its parts; ValueError otherwise, because
+        weights that fit may mean another thing: a spectrogram or its noise,
+        on this path or on another.
     source : str or pathlib.Path
         A run, whose averaged weights are taken, an exported model, or the
         name of one on the Hugging Face hub.
     """
     yaml = Path(source) / "hyperparams.yaml"
     if yaml.is_file() and "enhancer" in YAML().load(yaml):
-        found = settings(source)["enhancer"]["system"].tag.value
+        other = load_hyperpyyaml(enhancer_yaml(source))["system"]
         weights = best_weights(source)
     else:
         model = GALDSEEnhancement.from_hparams(
             source, run_opts={"device": "cpu"}
         )
         other = model.mods.enhance_model.system
-        found, weights = _new_tag(other), other.state_dict()
-    if found != _new_tag(system):
-        raise ValueError(f"{source} holds {found}, expected {_new_tag(system)}")
+        weights = other.state_dict()
+    for here, there in zip(system.modules(), other.modules()):
+        if type(here) is not type(there):
+            found, expected = (
+                f"{type(part).__module__}.{type(part).__qualname__}"
+                for part in (there, here)
+            )
+            raise ValueError(f"{source} holds {found}, expected {expected}")
     system.load_state_dict(weights)
-
-
-def _new_tag(part):
-    kind = type(part)
-    return f"!new:{kind.__module__}.{kind.__qualname__}"
 
 
 def load_enhancer(run_folder):
     """The trained Enhancer of a run, in evaluation mode, on the CPU."""
     parts = load_hyperpyyaml(enhancer_yaml(run_folder))
-    start_from(parts["system"], run_folder)
+    parts["system"].load_state_dict(best_weights(run_folder))
     return Enhancer(parts["system"], parts["spec"]).eval()
 
 

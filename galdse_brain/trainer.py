@@ -54,12 +54,16 @@ class Trainer(sb.Brain):
         """One batch, as SpeechBrain does, but the device is never awaited."""
         should_step = self.step % self.grad_accumulation_factor == 0
         self.on_fit_batch_start(batch, should_step)
+        statistics = [b.clone() for b in self.system.buffers()]
         with self.no_sync(not should_step):
             with self.training_ctx:
                 outputs = self.compute_forward(batch, sb.Stage.TRAIN)
                 loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
             scaled = loss / self.grad_accumulation_factor
             self.scaler.scale(scaled).backward()
+        # What is not finite in them would stay, though the step is left out.
+        for now, before in zip(self.system.buffers(), statistics):
+            now.copy_(torch.where(now.isfinite(), now, before))
         if should_step:
             self.optimizers_step()
         self.on_fit_batch_end(batch, outputs, loss, should_step)

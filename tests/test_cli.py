@@ -242,7 +242,7 @@ def test_too_many_steps_are_a_failure_that_says_how_many(enhance, tmp_path):
     done = enhance(
         write(tmp_path / "a.wav"), "-o", tmp_path / "out", "--steps", "7"
     )
-    assert done.code == 1 and "num_steps must be 1 to 6" in done.err
+    assert done.code == 1 and "ResidualShift must be 1 to 6" in done.err
 
 
 def feed(monkeypatch, content):

@@ -18,8 +18,8 @@ CALLS = {
     "galdse_mini": {"guidance": 1, "net": 6},
     "bridge_guided_mini": {"guidance": 1, "system.net": 2},
     "predictive_mini": {"net": 1},
-    "sgmse_mini": {"net": 4},
-    "storm_mini": {"predictor.net": 1, "system.net": 4},
+    "sgmse_mini": {"net": 2},
+    "storm_mini": {"predictor.net": 1, "system.net": 2},
     "ensemble_mini": {"system.guidance": 2, "system.net": 12},
     "crp_mini": {"system.net": 1},
     "galdse_crp_mini": {"system.guidance": 1, "system.net": 2},
@@ -134,6 +134,13 @@ def test_a_checkpoint_of_another_system_is_refused_with_both_names(trained):
     with pytest.raises(
         ValueError, match=r"bridge_mini holds .*DataPrediction, .*score\.Score"
     ):
+        start_from(system, run)
+
+
+def test_weights_of_another_path_are_refused_with_both_names(trained):
+    run, _ = trained("sgmse_mini")
+    system = trained("bbed_mini")[1]["brain"].system
+    with pytest.raises(ValueError, match="sgmse_mini holds .*OUVE, .*BBED"):
         start_from(system, run)
 
 

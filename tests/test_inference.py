@@ -245,7 +245,7 @@ def test_fewer_steps_are_fewer_calls_of_the_network(tiny):
         tiny.enhance_waveform(noise(500), 16000, num_steps=steps)
         tiny.enhance_batch(noise(1, 500), num_steps=steps)
         assert len(calls) == 2 * expected
-    with pytest.raises(ValueError, match="num_steps must be 1 to 6.* got 7"):
+    with pytest.raises(ValueError, match="must be 1 to 6.* got 7"):
         tiny.enhance_waveform(noise(500), 16000, num_steps=7)
 
 

@@ -221,6 +221,23 @@ def test_silence_stays_finite(mixing, folders):
     assert mixing(speech=silence)[0]["noisy_sig"].std() < 0.01
 
 
+def test_clips_shorter_than_a_frame_have_a_level_too(folders, mixing):
+    assert active_level(torch.full((100,), 0.5)) == 0.5
+    soundfile.write(folders / "speech" / "tiny" / "0a.flac", [0.1] * 100, RATE)
+    only_tiny = AudioFiles([folders / "speech"], 0.0, only=["tiny"])
+    assert mixing(speech=only_tiny)[0]["noisy_sig"].isfinite().all()
+
+
+def test_what_cannot_be_mixed_is_an_error_with_its_name(folders, mixing):
+    apart = mixing(apart=[("*", "*")])
+    with pytest.raises(ValueError, match="'babble', 'hum'. are kept apart"):
+        apart[0]
+    soundfile.write(folders / "noise" / "void_0.wav", [], RATE)
+    only_void = AudioFiles([folders / "noise"], 0.0, only=["void*"])
+    with pytest.raises(ValueError, match="void_0.wav holds no samples"):
+        mixing(noise=only_void)[0]
+
+
 def test_a_random_filter_is_its_recursion():
     impulse = torch.zeros(1, 400)
     impulse[0, 0] = 1

@@ -147,6 +147,18 @@ def test_saved_yaml_stands_alone_and_builds_the_same(tmp_path):
     assert "lr: 0.5" in saved
 
 
+def test_a_run_does_not_go_on_with_an_enhancer_of_other_parts(tmp_path):
+    def save(name, more=""):
+        yaml = RECIPE / "hparams" / f"{name}.yaml"
+        save_resolved(yaml, f"{{data_folder: nowhere{more}}}", tmp_path)
+
+    save("sgmse")
+    save("sgmse", ", lr: 0.5")
+    with pytest.raises(ValueError, match="with .*OUVE, but .*bbed.yaml.*BBED"):
+        save("bbed")
+    assert "lr: 0.5" in (tmp_path / "hyperparams.yaml").read_text()
+
+
 def test_a_missing_data_folder_is_asked_for():
     with pytest.raises(ValueError, match="'data_folder' is a !PLACEHOLDER"):
         load_hyperpyyaml(read_recipe(RECIPE / "hparams" / "galdse.yaml"))

@@ -453,3 +453,26 @@ def test_time_is_seen_by_both_embeddings():
             nn.init.normal_(block.conv_out.weight)
         first = network(x_t, torch.tensor([0.3]), cond)
         assert not torch.equal(network(x_t, torch.tensor([0.9]), cond), first)
+
+
+@pytest.mark.parametrize(
+    "yaml, overrides, message",
+    [
+        ("galdse_crp", "num_steps: 7", "ResidualShift must be 1 to 6"),
+        ("crp", "num_steps: 0", "BBED must be at least 1, got 0"),
+        ("storm", "sgmse: {cond_channels: 2}", "TwoStage .*NCSNpp 4 .* for 2"),
+        (
+            "bridge_guided",
+            "bridge: {cond_channels: 2}",
+            "Guided gives NCSNpp 3 channels of condition, .* for 2",
+        ),
+        ("galdse", "net: {cond_channels: 2}", "GALDSE gives NCSNpp 3"),
+        ("ensemble", "num_draws: 2.5", "num_draws must be 1 to 999, got 2.5"),
+    ],
+)
+def test_what_cannot_go_together_is_refused_when_built(
+    yaml, overrides, message
+):
+    with open(ROOT / "hparams" / f"{yaml}.yaml") as file:
+        with pytest.raises(Exception, match=message):
+            load_hyperpyyaml(file, f"{{{overrides}}}")

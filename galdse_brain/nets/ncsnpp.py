@@ -91,6 +91,7 @@ class NCSNpp(nn.Module):
         max_groups=16,
     ):
         super().__init__()
+        self.cond_channels = cond_channels
         pyramid = 2 + cond_channels
         widths = [channels * m for m in multipliers]
         self.stride = 2 ** (len(widths) - 1)

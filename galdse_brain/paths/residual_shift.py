@@ -102,8 +102,8 @@ class ResidualShift(Path):
         steps = self.num_steps if num_steps is None else num_steps
         if not 1 <= steps <= self.num_steps:
             raise ValueError(
-                f"num_steps must be 1 to {self.num_steps}, the steps of the "
-                f"schedule, got {steps}"
+                f"num_steps of {type(self).__name__} must be 1 to "
+                f"{self.num_steps}, the steps of the schedule, got {steps}"
             )
         grid = torch.linspace(self.num_steps, 0, steps + 1, dtype=torch.float64)
         return grid.round().long().to(self.etas.device)

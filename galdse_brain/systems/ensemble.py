@@ -55,8 +55,8 @@ class Ensemble(nn.Module):
 
     def __init__(self, system, features, num_draws):
         super().__init__()
-        if num_draws < 1:
-            raise ValueError(f"num_draws must be at least 1, got {num_draws}")
+        if num_draws not in range(1, 1000):
+            raise ValueError(f"num_draws must be 1 to 999, got {num_draws}")
         self.system = system
         self.features = features
         self.num_draws = num_draws

@@ -20,13 +20,15 @@ class FewSteps(nn.Module):
     system : torch.nn.Module
         A trained system.
     num_steps : int
-        Steps in training, and in use unless others are asked for.
+        Steps in training, and in use unless others are asked for. ValueError
+        if the system's path has not so many.
     """
 
     def __init__(self, system, num_steps):
         super().__init__()
-        if num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+        for part in system.modules():
+            if hasattr(part, "times"):
+                part.times(num_steps)  # ValueError if it has not so many.
         self.system = system
         self.num_steps = num_steps
 

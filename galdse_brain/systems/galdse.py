@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from galdse_brain.systems.parts import check_parts
+from galdse_brain.systems.parts import check_condition, check_parts
 
 
 class GALDSE(nn.Module):
@@ -45,6 +45,7 @@ class GALDSE(nn.Module):
                 "between; guide such a path by Guided"
             )
         check_parts(self, lambda x_t, output, y, t: output)
+        check_condition(self, net, 3)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """One training pass.

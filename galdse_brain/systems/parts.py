@@ -32,3 +32,13 @@ def check_parts(system, clean):
         raise ValueError(f"{refusal}{error}") from error
     if not x_0.isfinite().all():
         raise ValueError(f"{refusal}not all values on the way are finite")
+
+
+def check_condition(owner, net, channels):
+    """ValueError if a network does not take the condition that it gets."""
+    wanted = getattr(net, "cond_channels", channels)
+    if wanted != channels:
+        raise ValueError(
+            f"{type(owner).__name__} gives {type(net).__name__} {channels} "
+            f"channels of condition, but it is made for {wanted}"
+        )

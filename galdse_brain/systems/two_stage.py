@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from galdse_brain.systems.parts import check_condition
+
 
 class TwoStage(nn.Module):
     """Stochastic regeneration (StoRM, arXiv 2212.11851).
@@ -28,6 +30,7 @@ class TwoStage(nn.Module):
         super().__init__()
         self.predictor = predictor
         self.system = system
+        check_condition(self, getattr(system, "net", None), 4)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """Losses {name: scalar}: ``predictor`` and those of the system."""
