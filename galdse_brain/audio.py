@@ -19,6 +19,7 @@ SUBTYPES = {".opus": "OPUS"}  # where a suffix says more than the format
 WAVS = {"WAV", "WAVEX", "RF64"}  # one suffix; RF64 may exceed 4 GB
 SUFFIXES = {f".{name.lower()}" for name in (*FORMATS, *ALIASES)}
 BLOCK = 160000  # samples that are read at once
+UNKNOWN_LENGTH = 2**63 - 1  # As libsndfile says it of piped FLAC
 RATES = 8000, 96000  # Hz
 MAX_CHANNELS = 8
 
@@ -79,6 +80,9 @@ class Recording:
             self.sample_rate, self.num_samples = file.samplerate, file.frames
             self.channels, self.subtype = file.channels, file.subtype
             self.format = file.format
+            if self.num_samples == UNKNOWN_LENGTH:
+                count = iter(lambda: len(file.read(BLOCK, "float32")), 0)
+                self.num_samples = sum(count)
 
     @contextmanager
     def _opened(self):
@@ -89,7 +93,8 @@ class Recording:
                 yield file
         except (soundfile.LibsndfileError, TypeError) as error:
             raise ValueError(
-                f"{self.name} is no audio file that can be read: {error}"
+                f"{self.name} is no audio file that can be read: "
+                f"{getattr(error, 'error_string', error)}"
             ) from error
 
     def blocks(self):
@@ -197,12 +202,23 @@ def written(path, source):
         Takes blocks (C, n); what exceeds full scale is clipped by integer
         encodings. ValueError names a file that cannot be written.
     """
+    with whole(path) as half:
+        with opened_to_write(os.fsencode(half), path, source) as write:
+            yield write
+
+
+@contextmanager
+def whole(path):
+    """Another name to write to; then all of the file appears, or nothing.
+
+    Folders are made. OSError if nothing can be written there.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".galdse-{uuid4().hex}.part")
     try:
-        with opened_to_write(os.fsencode(half), path, source) as write:
-            yield write
+        half.touch()
+        yield half
         os.replace(half, path)
     finally:
         half.unlink(missing_ok=True)

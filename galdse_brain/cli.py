@@ -24,8 +24,13 @@ from galdse_brain.to_onnx import write_onnx
 def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
     args = parser().parse_args(argv)
-    # What ends a job on a cluster should leave no half file either.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What ends a job on a cluster, or closes a terminal, should leave no half
+    # file either; what is ignored, as under nohup, stays so.
+    ends = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    before = {end: signal.getsignal(end) for end in ends if end}
+    for end, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(end, signal.default_int_handler)
     try:
         sys.exit(args.command(args))
     except (OSError, ValueError, ImportError, RuntimeError) as error:
@@ -35,7 +40,8 @@ def main(argv=None):
         print("galdse: interrupted; no half file is left", file=sys.stderr)
         sys.exit(130)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for end, handler in before.items():
+            signal.signal(end, handler)
 
 
 def parser():

@@ -7,24 +7,27 @@ Authors
 import sys
 import time
 from functools import partial
-from io import BytesIO
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 
 import torch
 
 from galdse_brain.arguments import add_model, device, new_command, number, steps
-from galdse_brain.audio import Recording, opened_to_write
+from galdse_brain.audio import Recording, opened_to_write, written
 from galdse_brain.effort import PRECISIONS, own_steps, set_precision
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.jobs import (
+    Outcome,
+    bar,
     checked,
     planned,
     run_jobs,
-    saved,
     summary,
     write_outcomes,
 )
 from galdse_brain.manifests import (
+    check_ours,
     manifest_jobs,
     read_manifest,
     write_manifest,
@@ -91,7 +94,7 @@ def enhance(args):
     """
     if bool(args.inputs) == bool(args.manifest):
         args.misuse("give either IN or --manifest")
-    output, entries = Path(args.output), {}
+    output, entries, failures = Path(args.output), {}, []
     if STANDARD in map(Path, [*args.inputs, output]):
         if len(args.inputs) != 1 or args.plot or args.table:
             args.misuse("- takes one IN, no --plot and no --table")
@@ -103,6 +106,8 @@ def enhance(args):
         made = output / Path(args.manifest).name
         jobs = checked(manifest_jobs(entries, output))
         checked([(Path(args.manifest), made)])
+        if not args.overwrite:
+            check_ours(made)
     else:
         jobs = planned(args.inputs, output)
     with joined():
@@ -112,8 +117,10 @@ def enhance(args):
         if is_main() and args.table:
             write_outcomes(outcomes, args.table)
         if is_main() and args.plot:
-            plot(outcomes)
-    return int(any(outcome.error for outcome in outcomes))
+            failures = plot(outcomes)
+            for failure in failures:
+                print(f"no picture: {failure}", file=sys.stderr)
+    return int(any(outcome.error for outcome in outcomes) or bool(failures))
 
 
 def _shared(args, jobs):
@@ -201,20 +208,29 @@ def _enhance_stream(args):
     given, output = Path(args.inputs[0]), Path(args.output)
     if output != STANDARD and output.exists() and not args.overwrite:
         raise FileExistsError(f"{output} is there already")
-    if given == STANDARD:
-        wav = BytesIO(sys.stdin.buffer.read())
-        source = Recording(wav, "standard input")
-    else:
-        source = Recording(given)
-    model = loader(args)()
-    blocks = model.enhance_blocks(source, seed=args.seed, mix=args.mix)
-    if output != STANDARD:
-        for _ in saved(blocks, source, output):
-            pass
-        return 0
-    target = BytesIO()
-    with opened_to_write(target, "standard output.wav", source) as write:
-        for block in blocks:
-            write(block)
-    sys.stdout.buffer.write(target.getvalue())
+    # Not in memory: what is piped can be hours long.
+    with TemporaryFile() as piped, TemporaryFile() as made:
+        if given == STANDARD:
+            if sys.stdin is None:
+                raise ValueError("standard input is closed")
+            copyfileobj(sys.stdin.buffer, piped)
+            source = Recording(piped, "standard input")
+        else:
+            source = Recording(given)
+        model, started = loader(args)(), time.perf_counter()
+        blocks = model.enhance_blocks(source, seed=args.seed, mix=args.mix)
+        seconds = source.num_samples / source.sample_rate
+        with bar(seconds) as progress:
+            if output == STANDARD:
+                out = opened_to_write(made, "standard output.wav", source)
+            else:
+                out = written(output, source)
+            with out as write:
+                for block in blocks:
+                    write(block)
+                    progress.update(block.shape[-1] / source.sample_rate)
+        if output == STANDARD:
+            made.seek(0)
+            copyfileobj(made, sys.stdout.buffer)
+    print(summary([Outcome(given, output, seconds)], started), file=sys.stderr)
     return 0

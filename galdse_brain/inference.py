@@ -11,7 +11,13 @@ import torch
 from speechbrain.inference.interfaces import Pretrained
 
 from galdse_brain.audio import Recording, Waveform
-from galdse_brain.inputs import batch, by_channel, check_options, is_folder
+from galdse_brain.inputs import (
+    batch,
+    by_channel,
+    check_options,
+    is_folder,
+    tensor,
+)
 from galdse_brain.jobs import planned, run_jobs, saved
 from galdse_brain.released import FOLDER
 from galdse_brain.streams import first, mixed, resampled, resampled_length
@@ -87,7 +93,7 @@ class GALDSEEnhancement(Pretrained):
 
         Arguments
         ---------
-        noisy : torch.Tensor
+        noisy : torch.Tensor or numpy.ndarray
             Waveforms, shape (B, N), of a kind that ``enhance_waveform``
             takes.
         lengths : torch.Tensor, optional
@@ -102,7 +108,7 @@ class GALDSEEnhancement(Pretrained):
             Enhanced waveforms, shape (B, N), zero beyond each length.
         """
         check_options(seed, mix)
-        noisy, lengths = batch(noisy.to(self.device), lengths)
+        noisy, lengths = batch(tensor(noisy).to(self.device), lengths)
         with self._context():
             wavs, _ = self.mods.enhance_model(noisy, lengths, seed, num_steps)
             return wavs.lerp(noisy, mix)
@@ -111,7 +117,9 @@ class GALDSEEnhancement(Pretrained):
         """As ``enhance_batch``."""
         return self.enhance_batch(noisy, lengths)
 
-    def enhance_file(self, filename, output_filename=None, **options):
+    def enhance_file(
+        self, filename, output_filename=None, savedir=None, **options
+    ):
         """Enhance an audio file of any length.
 
         Arguments
@@ -122,6 +130,8 @@ class GALDSEEnhancement(Pretrained):
         output_filename : str or pathlib.Path, optional
             Written if given, with the file's rate and channels, and with its
             encoding if the format is the same.
+        savedir : str, optional
+            Of SpeechBrain's interface; a file is read where it is.
         **options
             ``num_steps``, ``seed``, ``mix``: see the class.
 
@@ -136,7 +146,10 @@ class GALDSEEnhancement(Pretrained):
         blocks = self.enhance_blocks(source, **options)
         if output_filename is not None:
             blocks = saved(blocks, source, output_filename)
-        wav = torch.cat(list(blocks), dim=-1)
+        wav, start = torch.empty(source.channels, source.num_samples), 0
+        for block in blocks:
+            wav[:, start : start + block.shape[-1]] = block
+            start += block.shape[-1]
         return wav[0] if len(wav) == 1 else wav
 
     def enhance_waveform(self, wav, sample_rate, **options):
@@ -157,7 +170,7 @@ class GALDSEEnhancement(Pretrained):
         wav : torch.Tensor
             Enhanced floats of the same shape.
         """
-        wav = torch.as_tensor(wav).detach().cpu()
+        wav = tensor(wav).detach().cpu()
         channels, time_first = by_channel(wav)
         source = Waveform("the waveform", channels, sample_rate)
         blocks = self.enhance_blocks(source, **options)

@@ -7,6 +7,7 @@ Authors
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from galdse_brain.audio import check_finite, floats
@@ -39,6 +40,14 @@ def check_options(seed, mix):
         raise ValueError(f"mix must lie in [0, 1], got {mix}")
 
 
+def tensor(values):
+    """A tensor of any array, also of a reversed or foreign-endian one."""
+    if torch.is_tensor(values):
+        return values
+    values = np.array(values, order="C")
+    return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
+
+
 def batch(noisy, lengths):
     """A batch of waveforms (B, N), zero beyond its relative lengths (B,).
 
@@ -52,7 +61,7 @@ def batch(noisy, lengths):
         )
     if lengths is None:
         lengths = torch.ones(len(noisy))
-    lengths = lengths.to(noisy.device)
+    lengths = tensor(lengths).to(noisy.device)
     if lengths.shape != noisy.shape[:1]:
         raise ValueError(
             f"{len(noisy)} items need as many lengths, got shape "

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from galdse_brain.audio import SUFFIXES, Recording, written
+from galdse_brain.audio import SUFFIXES, Recording, whole, written
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total:.1f} s [{elapsed}<{remaining}{postfix}]"
 
@@ -46,8 +46,10 @@ def planned(inputs, output):
         inputs would have one output, or one would be its own.
     """
     output, jobs = Path(output), []
+    if "" in inputs:
+        raise FileNotFoundError("an empty name is no file, folder or pattern")
     for given in map(Path, inputs):
-        found = [given] if given.exists() else sorted(_matches(given))
+        found = [given] if given.exists() else sorted(_matches(given, output))
         for path in found:
             is_dir = path.is_dir()
             below = sorted(_audio_files(path, output)) if is_dir else [path]
@@ -74,8 +76,10 @@ def checked(jobs):
     return [(source, target) for target, source in owners.items()]
 
 
-def _matches(pattern):
+def _matches(pattern, output):
     found = [Path(name) for name in glob.glob(str(pattern), recursive=True)]
+    made = output.resolve()
+    found = [path for path in found if made not in path.resolve().parents]
     if not found:
         raise FileNotFoundError(f"{pattern} is no file, folder or pattern")
     return found
@@ -119,6 +123,11 @@ def saved(blocks, source, path):
             yield block
 
 
+def bar(total, disable=False):
+    """A progress bar in seconds of audio, on standard error."""
+    return tqdm(total=total, bar_format=BAR, disable=disable)
+
+
 def run_jobs(model, jobs, overwrite=False, progress=True, **options):
     """Enhance files one after the other; a failure does not stop the rest.
 
@@ -140,22 +149,20 @@ def run_jobs(model, jobs, overwrite=False, progress=True, **options):
     outcomes : list of Outcome
         One for each job.
     """
-    total = sum(_seconds(source) for source, _ in jobs)
-    bar = tqdm(total=total, bar_format=BAR, disable=not progress)
-    outcomes = []
-    with bar:
+    total, outcomes = sum(_seconds(source) for source, _ in jobs), []
+    with bar(total, disable=not progress) as shown:
         for source, target in jobs:
-            bar.set_postfix_str(source.name)
+            shown.set_postfix_str(source.name)
             try:
-                if target.exists() and not overwrite:
-                    bar.update(_seconds(source))
+                if target.is_file() and not overwrite:
+                    shown.update(_seconds(source))
                     outcomes.append(Outcome(source, target, skipped=True))
                     continue
                 recording = Recording(source)
                 blocks = model.enhance_blocks(recording, **options)
                 with closing(saved(blocks, recording, target)) as made:
                     for block in made:
-                        bar.update(block.shape[-1] / recording.sample_rate)
+                        shown.update(block.shape[-1] / recording.sample_rate)
             except (OSError, ValueError, RuntimeError) as error:
                 outcomes.append(
                     Outcome(source, target, error=str(error) or repr(error))
@@ -205,9 +212,8 @@ def summary(outcomes, started):
 
 def write_outcomes(outcomes, path):
     """Write what became of each file as CSV, one line a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="") as file:
+    how = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    with whole(path) as half, open(half, "w", **how) as file:
         writer = csv.writer(file)
         writer.writerow(Outcome._fields)
         writer.writerows(outcomes)

@@ -5,7 +5,10 @@ Authors
 """
 
 import json
+import os
 from pathlib import Path
+
+from galdse_brain.audio import whole
 
 
 def read_manifest(path, data_root):
@@ -27,20 +30,44 @@ def read_manifest(path, data_root):
     quoted = json.dumps(str(data_root), ensure_ascii=False)[1:-1]
     try:
         entries = json.loads(text.replace("{data_root}", quoted))
-        missing = [n for n, e in entries.items() if "noisy_wav" not in e]
-    except (ValueError, AttributeError, TypeError) as error:
+        items = entries.items()
+    except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} is no manifest: {error}") from error
-    if missing:
-        raise ValueError(f"{path}: {missing[0]} has no noisy_wav")
+    for name, entry in items:
+        try:
+            found = os.fspath(entry["noisy_wav"])
+        except (KeyError, TypeError):
+            found = ""
+        if not found:
+            raise ValueError(f"{path}: {name} has no noisy_wav")
     return entries
 
 
 def manifest_jobs(entries, output):
-    """Pairs of source and target, ``output/ID.wav``."""
+    """Pairs of source and target, ``output/ID.wav``.
+
+    ValueError names an id that would lead out of the folder.
+    """
+    for name in entries:
+        if os.path.isabs(name) or ".." in Path(name).parts:
+            raise ValueError(f"{name!r} is no id for a file in {output}")
     return [
         (Path(entry["noisy_wav"]), Path(output) / f"{name}.wav")
         for name, entry in entries.items()
     ]
+
+
+def check_ours(path):
+    """FileExistsError if a file is there that is no manifest of ours."""
+    if not Path(path).exists():
+        return
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8")).values()
+        ours = all("enh_wav" in entry for entry in entries)
+    except (OSError, ValueError, AttributeError, TypeError):
+        ours = False
+    if not ours:
+        raise FileExistsError(f"{path} is there already, and no such manifest")
 
 
 def write_manifest(entries, output, path):
@@ -64,5 +91,5 @@ def write_manifest(entries, output, path):
         if target.is_file()
     }
     text = json.dumps(enhanced, indent=2, ensure_ascii=False)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text, encoding="utf-8")
+    with whole(path) as half:
+        half.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ matplotlib.use("agg")
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.image import imsave  # noqa: E402
 
-from galdse_brain.audio import Recording  # noqa: E402
+from galdse_brain.audio import Recording, whole  # noqa: E402
 from galdse_brain.streams import first  # noqa: E402
 
 N_FFT = 512
@@ -90,24 +90,37 @@ def spectrograms(path, wavs, maps, sample_rate):
         axis.set(title=title, ylabel="kHz")
         figure.colorbar(drawn, ax=axis)
     axes[-1].set_xlabel("seconds")
-    figure.savefig(path, dpi=100)
+    with whole(path) as half:
+        figure.savefig(half, dpi=100, format=path.suffix[1:])
 
 
 def plot(outcomes):
-    """Spectrograms of the first minute, beside each file that was made.
+    """Spectrograms of the first minute, beside each file that is there.
 
     Arguments
     ---------
     outcomes : list of Outcome
-        See ``galdse_brain.jobs``. ``a.wav`` gets an ``a.wav.png``.
+        See ``galdse_brain.jobs``. ``a.wav`` gets an ``a.wav.png``, if it was
+        made now or has none.
+
+    Returns
+    -------
+    failures : list of str
+        Of pictures that could not be written; the others are.
     """
+    failures = []
     for outcome in outcomes:
-        if outcome.seconds:
+        path = outcome.target.with_name(f"{outcome.target.name}.png")
+        try:
+            if outcome.error or outcome.skipped and path.exists():
+                continue
             pair = {"noisy": outcome.source, "enhanced": outcome.target}
             wavs = {name: beginning(path) for name, path in pair.items()}
             rate = Recording(outcome.source).sample_rate
-            path = outcome.target.with_name(f"{outcome.target.name}.png")
             spectrograms(path, wavs, {}, rate)
+        except OSError as error:
+            failures.append(f"{path}: {error}")
+    return failures
 
 
 def beginning(path, seconds=60):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpointer
 
 from galdse_brain.enhancer import Enhancer
@@ -131,7 +132,10 @@ def settings(run_folder):
     path = Path(run_folder) / "hyperparams.yaml"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: {run_folder} is no run")
-    found = YAML().load(path) or {}
+    try:
+        found = YAML().load(path) or {}
+    except YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
     missing = [key for key in KEYS if key not in found]
     if missing:
         raise ValueError(f"{path} has no {missing[0]}: {run_folder} is no run")

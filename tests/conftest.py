@@ -141,6 +141,7 @@ def waken(enhancer):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """A folder that ``from_hparams`` loads, with tiny networks."""
+    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
     recipe = read_recipe(ROOT / "hparams" / "galdse.yaml", TINY_MODEL)
     yaml = resolve_references(recipe).getvalue()

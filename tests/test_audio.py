@@ -311,3 +311,16 @@ def test_all_floats_become_single_precision(kind):
 def test_other_kinds_of_samples_are_refused(kind):
     with pytest.raises(ValueError, match=f"int16 or int32, got {kind}"):
         floats(torch.zeros(5, dtype=kind))
+
+
+def test_flac_that_does_not_say_its_length_is_counted(tmp_path):
+    """An encoder that writes to a pipe cannot go back and say it."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, noise(3000)[0].numpy(), 16000)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    recording = Recording(path)
+    assert recording.num_samples == 3000
+    assert sum(block.shape[1] for block in recording.blocks()) == 3000

@@ -16,7 +16,7 @@ FLOORS = {
     "streams": 0,
     "audio": 0,
     "jobs": 1,
-    "manifests": 0,
+    "manifests": 1,
     "averaging": 0,
     "schedules": 0,
     "nets": 1,

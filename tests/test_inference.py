@@ -122,6 +122,24 @@ def test_floats_of_numpy_are_taken(unchanged, kind):
     np.testing.assert_allclose(found, wav, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [lambda x: x[::-1][::-1], lambda x: x.astype(">f4"), lambda x: x[:, None]],
+    ids=["reversed", "big endian", "time first"],
+)
+def test_arrays_of_any_layout_are_taken(tiny, other):
+    wav = 0.1 * torch.randn(900).numpy()
+    found = tiny.enhance_waveform(other(wav), 16000, num_steps=1)
+    expected = tiny.enhance_waveform(wav, 16000, num_steps=1)
+    assert torch.equal(found.flatten(), expected)
+
+
+def test_batches_of_arrays_are_taken(tiny):
+    noisy, lengths = 0.1 * torch.randn(2, 900), torch.tensor([1.0, 0.5])
+    found = tiny.enhance_batch(noisy.numpy(), lengths.numpy(), num_steps=1)
+    assert torch.equal(found, tiny.enhance_batch(noisy, lengths, num_steps=1))
+
+
 @pytest.mark.parametrize("kind", ["int16", "int32"])
 def test_integers_mean_what_a_file_of_them_means(unchanged, tmp_path, kind):
     bits = np.iinfo(kind).bits

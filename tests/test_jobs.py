@@ -11,7 +11,14 @@ import torch
 from conftest import write
 
 from galdse_brain import jobs
-from galdse_brain.jobs import Outcome, checked, planned, run_jobs, summary
+from galdse_brain.jobs import (
+    Outcome,
+    checked,
+    planned,
+    run_jobs,
+    summary,
+    write_outcomes,
+)
 
 
 @pytest.fixture
@@ -299,3 +306,11 @@ def test_a_pipe_without_writer_is_refused_and_not_waited_for(
     todo = checked([(tmp_path / "pipe.wav", tmp_path / "out.wav")])
     (outcome,) = run_jobs(unchanged, todo, progress=False)
     assert "pipe.wav is no file" in outcome.error
+
+
+def test_the_table_takes_names_that_are_no_text(tmp_path):
+    name = Path(os.fsdecode(b"\xff.wav"))
+    write_outcomes([Outcome(name, name, 1.0)], tmp_path / "new" / "a.csv")
+    header, row = (tmp_path / "new" / "a.csv").read_bytes().splitlines()
+    assert header == b"source,target,seconds,error,skipped"
+    assert row == b"\xff.wav,\xff.wav,1.0,,False"
