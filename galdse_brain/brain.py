@@ -19,7 +19,7 @@ from galdse_brain.evaluate import read, write_report
 from galdse_brain.ranks import gathered, place, shard
 from galdse_brain.report import Report, trained_on
 from galdse_brain.results import CONTROL, REFERENCE, SYSTEM, Results
-from galdse_brain.runs import pairs
+from galdse_brain.runs import losses_of, pairs
 from galdse_brain.schedules import rise
 from galdse_brain.scoring import Scorer
 from galdse_brain.trainer import Trainer
@@ -47,6 +47,10 @@ class EnhancementBrain(Trainer):
                 f"selection_metric {hparams['selection_metric']!r} is none of "
                 f"the metrics {list(hparams['metrics'])}"
             )
+        # Of the weights, also of the stages before this one.
+        self.losses = {k for k, w in hparams["loss_weights"].items() if w}
+        if hparams["start_from"] is not None:
+            self.losses.update(losses_of(hparams["start_from"]))
         self.scorer = Scorer(hparams["metrics"], hparams["score_jobs"])
         self.enhancers = {
             **{
@@ -168,6 +172,11 @@ class EnhancementBrain(Trainer):
         else:
             self.report(results, stats)
 
+    def note_checkpoint(self, checkpoint):
+        """Its losses are those of the weights, though others are set now."""
+        if checkpoint is not None:
+            self.losses.update(checkpoint.meta.get("losses", []))
+
     def gather(self):
         """Scores and mean error of all processes, in the set's order."""
         parts = gathered((self.scorer.rows(), [float(e) for e in self.errors]))
@@ -195,7 +204,7 @@ class EnhancementBrain(Trainer):
             return
         meta = {name: results.floor_mean(name) for name in self.hparams.metrics}
         self.checkpointer.save_and_keep_only(
-            meta={"epoch": epoch, **meta},
+            meta={"epoch": epoch, "losses": sorted(self.losses), **meta},
             max_keys=[self.hparams.selection_metric],
             importance_keys=[],
         )
@@ -217,8 +226,7 @@ class EnhancementBrain(Trainer):
         if not if_main_process():
             return
         folder, gallery = self.hparams.output_folder, self.hparams.gallery
-        in_loss = trained_on(self.hparams.loss_weights)
-        report = Report(results, self.facts, in_loss)
+        report = Report(results, self.facts, trained_on(self.losses))
         page = write_report(folder, report, self.heard)
         logger.info("Results\n%s", report.table("Scores"))
         for warning in report.warnings():

@@ -77,7 +77,8 @@ def card(about):
     about : dict
         ``system``, ``parameters``, ``network_calls`` and ``galdse_version``;
         from a training also ``training_data``, ``epoch``,
-        ``selection_metric``, ``loss_weights``; after its test ``scores`` and
+        ``selection_metric``, ``loss_weights`` and ``losses``, those of earlier
+        stages too; after its test ``scores`` and
         ``test_pairs``.
 
     Returns
@@ -119,7 +120,7 @@ def scores_text(about):
     metrics, signals = _metrics(about), about.get("scores", {})
     if not metrics:
         return "Not measured."
-    trained = trained_on(about["loss_weights"])
+    trained = trained_on(about["losses"])
     rows = [
         [
             LABELS.get(name, name) + " †" * (name in trained),

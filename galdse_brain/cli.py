@@ -60,6 +60,7 @@ def _evaluate(commands):
     add("--clean", required=True, metavar="DIR", help="what speech should be")
     add("--enhanced", required=True, metavar="DIR", help="files to score")
     add("--noisy", metavar="DIR", help="what was enhanced")
+    add("--model", help="what has enhanced: cost, weights, losses it has seen")
     add("-o", "--output", metavar="OUT", help="folder for the report")
     add("--jobs", type=number(int, 0), default=os.cpu_count())
 
@@ -68,11 +69,20 @@ def evaluate(args):
     """Score a folder of enhanced speech against the clean originals.
 
     Files of one name belong together: mono, 16 kHz, of one length. With the
-    noisy speech the scores are grouped by its SNR. OUT gets results.csv,
-    report.md and report.html.
+    noisy speech the scores are grouped by its SNR and stand beside its own;
+    with the model, metrics that it was trained on are marked. OUT gets
+    results.csv, report.md and report.html.
     """
-    folders = args.clean, args.enhanced, args.noisy
-    report, wavs = evaluate_folders(all_metrics(), *folders, args.jobs)
+    report, wavs = evaluate_folders(
+        all_metrics(),
+        args.clean,
+        args.enhanced,
+        args.noisy,
+        args.jobs,
+        args.model,
+    )
+    if args.noisy is None:
+        print("warning: no --noisy to compare with", file=sys.stderr)
     print(report.table("Scores"))
     for text in report.warnings():
         print(f"warning: {text}", file=sys.stderr)

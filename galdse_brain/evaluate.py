@@ -4,6 +4,7 @@ Authors
  * The galdse developers
 """
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import torch
 from tqdm import tqdm
 
 from galdse_brain.audio import SUFFIXES, Recording
+from galdse_brain.cost import cost
+from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import SAMPLE_RATE
-from galdse_brain.report import Report
+from galdse_brain.report import Report, trained_on
 from galdse_brain.results import CONTROL, REFERENCE, SYSTEM, Results
+from galdse_brain.runs import losses_of
 from galdse_brain.scoring import Scorer
 
 logger = logging.getLogger(__name__)
@@ -87,7 +91,33 @@ def read(paths):
     }
 
 
-def evaluate_folders(metrics, clean, enhanced, noisy=None, num_jobs=0):
+def facts_of(model):
+    """What a report says of a model: its weights, what they cost.
+
+    Arguments
+    ---------
+    model : str or pathlib.Path
+        An exported folder, or its name on the hub.
+
+    Returns
+    -------
+    facts : dict
+        Name to text.
+    """
+    enhancer = GALDSEEnhancement.from_hparams(model).mods.enhance_model
+    digest = hashlib.sha256()
+    for _, tensor in sorted(enhancer.state_dict().items()):
+        digest.update(tensor.cpu().numpy().tobytes())
+    return {
+        "model": str(model),
+        "weights": f"SHA-256 {digest.hexdigest()[:12]} of their values",
+        **cost(enhancer, "cpu"),
+    }
+
+
+def evaluate_folders(
+    metrics, clean, enhanced, noisy=None, num_jobs=0, model=None
+):
     """Score all files of a folder.
 
     Arguments
@@ -99,6 +129,9 @@ def evaluate_folders(metrics, clean, enhanced, noisy=None, num_jobs=0):
         scored too, and gives input SNR, SI-SIR and SI-SAR.
     num_jobs : int
         Processes that score; 0 scores in this one.
+    model : str or pathlib.Path, optional
+        What has enhanced: the report has its ``facts_of``, and marks the
+        metrics that it was trained on.
 
     Returns
     -------
@@ -110,13 +143,17 @@ def evaluate_folders(metrics, clean, enhanced, noisy=None, num_jobs=0):
     """
     folders = {REFERENCE: noisy, SYSTEM: enhanced, CONTROL: clean}
     folders = {title: f for title, f in folders.items() if f is not None}
+    facts, in_loss = dict(folders), set()
+    if model is not None:
+        facts |= facts_of(model)
+        in_loss = trained_on(losses_of(model))
     utterances = paired(folders)
     scorer = Scorer(metrics, num_jobs)
     for at, (name, paths) in enumerate(tqdm(utterances.items(), "scores")):
         wavs = read(paths)
         scorer.add(at, name, wavs, wavs[CONTROL], wavs.get(REFERENCE))
     results = Results(row for _, row in scorer.rows())
-    return Report(results, folders), lambda name: read(utterances[name])
+    return Report(results, facts, in_loss), lambda name: read(utterances[name])
 
 
 def write_report(folder, report, wavs):

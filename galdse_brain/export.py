@@ -24,6 +24,7 @@ from galdse_brain.runs import (
     best_checkpoint,
     enhancer_yaml,
     load_enhancer,
+    losses_of,
     pairs,
     settings,
 )
@@ -81,6 +82,7 @@ def export_run(run_folder, out, example=None, overwrite=False):
         "epoch": meta["epoch"],
         "selection_metric": chosen["selection_metric"],
         "loss_weights": dict(chosen["loss_weights"]),
+        "losses": losses_of(run_folder),
     }
     results = Path(run_folder) / "results.csv"
     if results.is_file():

@@ -38,22 +38,21 @@ LABELS = {
 }
 TRAINED = {  # Losses whose metrics have other names, or are part of others.
     "pesq": {"pesq", "pesq_nb", "csig", "cbak", "covl"},
-    "neg_si_snr": {"si_sdr"},
+    "neg_si_snr": {"si_sdr", "si_sir", "si_sar"},  # 1/SDR = 1/SIR + 1/SAR
 }
 JUDGES = ("si_sdr", "dnsmos_ovrl")  # of a gain in PESQ
 SHOWN = 5  # utterances at either end
 RANKS = ("pesq", "estoi", "si_sdr")  # The first one that is not in the loss.
 
 
-def trained_on(loss_weights):
-    """Names of the metrics that a loss holds, from name to weight.
+def trained_on(losses):
+    """Names of the metrics that losses hold, from names of losses.
 
     Example
     -------
-    >>> sorted(trained_on({"neg_si_snr": 0.1, "spec_mse": 1.0, "pesq": 0.0}))
-    ['si_sdr', 'spec_mse']
+    >>> sorted(trained_on(["neg_si_snr", "spec_mse"]))
+    ['si_sar', 'si_sdr', 'si_sir', 'spec_mse']
     """
-    losses = [name for name, weight in loss_weights.items() if weight]
     return {metric for name in losses for metric in TRAINED.get(name, {name})}
 
 

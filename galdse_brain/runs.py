@@ -14,6 +14,7 @@ from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.fetching import fetch
 
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.inference import GALDSEEnhancement
@@ -110,6 +111,23 @@ def start_from(system, source):
             )
             raise ValueError(f"{source} holds {found}, expected {expected}")
     system.load_state_dict(weights)
+
+
+def losses_of(source):
+    """Names of the losses that the weights of a run or a model have seen.
+
+    Those of what it was started from are among them: a score is marked when
+    any stage was trained on it.
+    """
+    folder = Path(source)
+    if (folder / "save").is_dir():
+        about = {**settings(source), **best_checkpoint(source).meta}
+    else:
+        text = fetch("config.json", str(source)).read_text(encoding="utf-8")
+        about = json.loads(text)
+    # What was written before this was kept has the weights alone.
+    weights = about.get("loss_weights", {})
+    return about.get("losses", [k for k, weight in weights.items() if weight])
 
 
 def load_enhancer(run_folder):

@@ -109,12 +109,17 @@ class Trainer(sb.Brain):
 
     def on_fit_start(self):
         """Resume; a run that has spent its budget trains no further."""
+        if self.checkpointer is not None:
+            self.note_checkpoint(self.checkpointer.find_checkpoint())
         super().on_fit_start()
         self.tick()
         # In the middle of an epoch, that epoch is still to be validated.
         if self._optimizer_step_limit_exceeded and not self.step:
             counter = self.hparams.epoch_counter
             counter.limit = counter.current
+
+    def note_checkpoint(self, checkpoint):
+        """What a subclass must know of a checkpoint before it is loaded."""
 
     def tick(self):
         """Note the time of the main process."""
@@ -150,6 +155,7 @@ class Trainer(sb.Brain):
                     f"{self.checkpointer.checkpoints_dir}; train first"
                 )
             self.tested = found and fingerprint(found)
+            self.note_checkpoint(found)
         super().on_evaluate_start(max_key=max_key, min_key=min_key)
 
     def _wrap_distributed(self):

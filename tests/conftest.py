@@ -154,6 +154,7 @@ def exported(tmp_path_factory):
         "epoch": 3,
         "selection_metric": "pesq",
         "loss_weights": {"spec_mse": 1.0},
+        "losses": ["spec_mse"],
     }
     out = folder / "exported"
     return write_folder(out, yaml, enhancer, about, folder / "noisy.wav")

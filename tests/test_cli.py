@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import signal
 import struct
@@ -108,6 +109,29 @@ def test_the_pieces_can_be_chosen(exported):
     assert found.num_samples % 128 == found.overlap % 128 == 0
     assert pieces("--chunk-seconds", "0.1").checked()
     assert pieces() == pieces("--batch-size", "1")
+
+
+def test_a_model_marks_the_metrics_that_it_was_trained_on(
+    galdse, exported, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cli, "all_metrics", lambda: {"si_sdr": si_sdr})
+    folder = shutil.copytree(exported, tmp_path / "model")
+    about = json.loads((folder / "config.json").read_text())
+    about["losses"] = ["spec_mse", "neg_si_snr"]
+    (folder / "config.json").write_text(json.dumps(about))
+    for name, wav in zip(("clean", "enhanced"), noisy_pair()):
+        (tmp_path / name).mkdir()
+        soundfile.write(tmp_path / name / "p1_0.wav", wav.numpy(), 16000)
+    folders = "--clean", tmp_path / "clean", "--enhanced", tmp_path / "enhanced"
+    words = "evaluate", *folders, "-o", tmp_path, "--jobs", 0
+    done = galdse(*words, "--model", folder)
+    assert "| SI-SDR, dB † |" in done.out.decode()
+    assert "warning: no --noisy" in done.err
+    report = (tmp_path / "report.md").read_text()
+    for fact in ("weights: SHA-256 ", "network calls: 1 guidance + 6 net"):
+        assert f"- {fact}" in report
+    galdse(*words)
+    assert "†" not in (tmp_path / "report.md").read_text()
 
 
 def test_two_folders_of_speech_are_scored_and_compared(

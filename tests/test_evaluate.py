@@ -49,7 +49,7 @@ def report(folders, tmp_path_factory):
     """Results of the folders, and where their report is."""
     out = tmp_path_factory.mktemp("report")
     found, wavs = evaluate_folders(STANDARD, **folders)
-    found = Report(found.results, FACTS, trained_on({"pesq": 0.1}))
+    found = Report(found.results, FACTS, trained_on({"pesq"}))
     assert write_report(out, found, wavs) == out / "report.html"
     return found.results, out
 
@@ -313,9 +313,8 @@ def test_a_gain_in_pesq_alone_is_suspicious():
 
 
 def test_losses_mark_the_metrics_that_they_train():
-    assert "covl" in trained_on({"pesq": 0.001})
-    assert "si_sdr" in trained_on({"neg_si_snr": 1e-5})
-    assert trained_on({"pesq": 0.0}) == set()
+    assert "covl" in trained_on({"pesq"})
+    assert "si_sdr" in trained_on({"neg_si_snr"})
 
 
 def test_columns_of_a_table_stand_below_each_other():

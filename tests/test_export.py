@@ -152,6 +152,7 @@ def test_the_card_of_a_tested_model_shows_its_scores():
             "epoch": 2,
             "selection_metric": "pesq",
             "loss_weights": {"pesq": 0.1, "spec_mse": 1.0},
+            "losses": ["pesq", "spec_mse"],
             "scores": {
                 "noisy": {"pesq": cell},
                 "enhanced": {"pesq": {**cell, "failures": 1}},

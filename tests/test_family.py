@@ -12,7 +12,7 @@ from recipe_runs import RECIPE, log_lines, train, write_corpus
 from galdse_brain.export import export_run
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.recipe import read_recipe
-from galdse_brain.runs import best_weights, start_from
+from galdse_brain.runs import best_weights, losses_of, start_from
 
 CALLS = {
     "galdse_mini": {"guidance": 1, "net": 6},
@@ -162,6 +162,10 @@ def test_few_steps_start_from_the_trained_weights(name, trained):
     run, variables = trained(name)
     before, after = best_weights(start), best_weights(run)
     assert set(after) == {f"system.{key}" for key in before}
+    # A metric that any stage was trained on is marked in the report.
+    losses = MEMBERS[MEMBERS[name][1]][2] | MEMBERS[name][2]
+    assert variables["brain"].losses == losses == set(losses_of(run))
+    assert losses == set(losses_of(run / "exported"))
     for key, value in before.items():
         torch.testing.assert_close(
             after[f"system.{key}"], value, atol=1e-2, rtol=0

@@ -47,7 +47,7 @@ FLOORS = {
     "enhancing": 6,
     "cli": 7,
     "data": 4,
-    "evaluate": 5,
+    "evaluate": 6,
     "cost": 4,
     "gallery": 4,
     "progress": 4,

@@ -100,10 +100,6 @@ class GALDSE(nn.Module):
         """What the guidance alone gives, ``(1 - M) y``, a control."""
         return (1 - self.guidance(y)) * y
 
-    def enhance_in_one_step(self, y, randn_like, num_steps=None):
-        """What the first call of the network gives, a control."""
-        return self.enhance(y, randn_like, num_steps=1)
-
     def noise_mask(self, y):
         """The mask M (B, 1, F, T) of a noisy spectrogram, to be looked at."""
         return self.guidance(y)

@@ -1,4 +1,4 @@
-"""Whether a sampler leads along a path with what a network gives.
+"""What systems are made of: whether it goes together, and controls.
 
 Authors
  * The galdse developers
@@ -42,3 +42,15 @@ def check_condition(owner, net, channels):
             f"{type(owner).__name__} gives {type(net).__name__} {channels} "
             f"channels of condition, but it is made for {wanted}"
         )
+
+
+def one_step(system, y, randn_like, num_steps=None):
+    """What a system makes of (B, 2, F, T) in one step, a control."""
+    return system.enhance(y, randn_like, num_steps=1)
+
+
+def mask_alone(system, y, randn_like=None, num_steps=None):
+    """What the guidance in a system gives alone, ``(1 - M) y``, a control."""
+    while not hasattr(system, "guidance"):
+        system = system.system
+    return system.enhance_by_mask(y)
