@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed of training: steps per second, what they cost, and where time goes.
 
-> python benchmarks/train.py RECIPE.yaml [--overrides "{batch_size: 32}"]
+> python benchmarks/train.py GALDSE_RECIPE.yaml [--overrides "{batch_size: 32}"]
       [--device cuda] [--precision bf16] [--speech DIR --noise DIR]
 
 Prints a markdown table, medians over the repeats. A step is forward and

@@ -131,7 +131,7 @@ def test_an_exported_model_takes_the_place_of_the_packaged_one(
     monkeypatch.setattr(released, "WEIGHTS", weights)
     for page in (folder / "README.md", tmp_path / "README.md"):
         page.write_text(f"Before.\n{START}\nold\n{END}\nAfter.\n")
-    package(exported, 1, folder, [tmp_path / "README.md"])
+    package(exported, 1, True, folder, [tmp_path / "README.md"])
     model, noisy = (
         GALDSEEnhancement.from_hparams(folder),
         0.1 * torch.randn(1, 4000),

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Put an exported model into the package, as the one that comes with it.
 
-> python tools/package_weights.py EXPORTED --steps N
+> python tools/package_weights.py EXPORTED --steps N [--bf16_keeps_scores]
 
 Writes hyperparams.yaml, config.json and the weights in half precision into
 galdse_brain/released/, and the table of scores into the model card there and
 into the project's README, between the comments that mark its place; the rest
 of both is written by hand. N is how many steps the model takes unless it
-is asked for others; ``benchmarks/steps.py`` finds it on validation pairs.
+is asked for others; ``benchmarks/steps.py`` finds it on validation pairs, and
+whether bf16 keeps the scores.
 
 Authors
  * The galdse developers
@@ -29,6 +30,7 @@ START, END = "<!-- scores -->", "<!-- end of scores -->"
 ENHANCER = """
 num_steps: {steps}
 auto_steps: {steps}
+bf16_keeps_scores: {bf16}
 
 enhance_model: !apply:galdse_brain.released.restored
   enhancer: !new:galdse_brain.enhancer.Enhancer
@@ -42,13 +44,19 @@ pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
 """
 
 
-def package(exported, steps, folder=FOLDER, pages=(README,)):
+def package(exported, steps, bf16, folder=FOLDER, pages=(README,)):
     """Write the files of an exported folder as those of the package."""
     yaml = (exported / "hyperparams.yaml").read_text(encoding="utf-8")
     parts, _, _ = yaml.partition(WIRING)
     _, modules, others = WIRING.partition("\nmodules:")
     others, _, _ = others.partition("\npretrainer:")
-    yaml = parts + ENHANCER.format(steps=steps) + modules + others + PRETRAINER
+    yaml = (
+        parts
+        + ENHANCER.format(steps=steps, bf16=bf16)
+        + modules
+        + others
+        + PRETRAINER
+    )
     (folder / "hyperparams.yaml").write_text(yaml, encoding="utf-8")
     model = GALDSEEnhancement.from_hparams(exported)
     store(model.mods.enhance_model, folder / "enhance_model.safetensors")
@@ -69,5 +77,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("exported", type=Path)
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--bf16_keeps_scores", action="store_true")
     args = parser.parse_args()
-    package(args.exported, args.steps)
+    package(args.exported, args.steps, args.bf16_keeps_scores)

@@ -26,4 +26,4 @@ python recipes/VoicebankDEMAND/galdse/train.py \
     --mixing "{speech_folders: ['$speech'], noise_folders: ['$noise']}" "$@"
 python benchmarks/steps.py "$run/exported" "$pairs/valid/noisy" \
     "$pairs/valid/clean"
-echo "now: python tools/package_weights.py $run/exported --steps N"
+echo "now: python tools/package_weights.py $run/exported --steps N, and what the table says of bf16"
