@@ -239,21 +239,46 @@ def test_noise_and_clean_end_are_the_same_knowledge(name):
         )
 
 
+def states(path, sampler, mask, seed):
+    """What a walk shows its network under noise times a mask, and its end."""
+    y, seen = torch.ones(SHAPE), []
+    generator = torch.Generator().manual_seed(seed)
+
+    def estimate(x_t, t):
+        seen.append(x_t)
+        return x_t / 2 if mask is None else y / 2
+
+    def randn_like(x):
+        noise = torch.randn(x.shape, generator=generator)
+        return 0 * noise if mask is None else mask * noise
+
+    end = sampler(path, estimate, y, num_steps=3, randn_like=randn_like)
+    return torch.stack([*seen, end])
+
+
 @every_path
 @pytest.mark.parametrize("sampler", WALKS)
-def test_silent_noise_makes_walks_equal(name, sampler):
-    y = torch.randn(SHAPE)
-    walks = [
-        sampler(
-            PATHS[name](),
-            lambda x_t, t: x_t / 2,
-            y,
-            num_steps=3,
-            randn_like=torch.zeros_like,
-        )
-        for _ in range(2)
-    ]
-    assert torch.equal(*walks)
+def test_where_the_mask_is_silent_the_seed_changes_nothing(name, sampler):
+    first, second = (states(PATHS[name](), sampler, None, i) for i in (0, 1))
+    assert torch.equal(first, second)
+
+
+@every_sde
+@pytest.mark.parametrize("sampler", [row[0] for row in SDE_SAMPLERS])
+def test_without_noise_samplers_of_an_sde_do_not_know_the_seed(name, sampler):
+    first, second = (states(SDES[name](), sampler, None, i) for i in (0, 1))
+    assert torch.equal(first, second)
+
+
+@every_path
+@pytest.mark.parametrize("sampler", WALKS)
+def test_a_mask_scales_the_noise_and_nothing_else(name, sampler):
+    mask = torch.rand(SHAPE)
+    shaped, full, silent = (
+        states(PATHS[name](), sampler, m, 0)
+        for m in (mask, torch.ones(SHAPE), torch.zeros(SHAPE))
+    )
+    torch.testing.assert_close(shaped - silent, mask * (full - silent))
 
 
 @pytest.mark.parametrize("sampler", [*WALKS, SDE_SAMPLERS[1][0]])
