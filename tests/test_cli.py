@@ -420,12 +420,14 @@ def test_a_command_that_is_told_to_end_leaves_no_half_file(
         [sys.executable, "-m", "galdse_brain.cli", "enhance", "--model"]
         + [exported, tmp_path / "hour.wav", "-o", tmp_path / "out.wav"],
         stderr=subprocess.PIPE,
+        # Under nohup it would be ignored, as it should.
+        preexec_fn=lambda: signal.signal(end, signal.SIG_DFL),
     )
     while not list(tmp_path.glob(".galdse-*")):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(end)
-    assert "interrupted" in process.communicate()[1].decode()
+    assert "interrupted" in process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130
     assert names(tmp_path) == ["hour.wav"]
 
