@@ -94,10 +94,13 @@ def enhance(args):
     """
     if bool(args.inputs) == bool(args.manifest):
         args.misuse("give either IN or --manifest")
+    pooled = ENGINES[args.engine] is _with_ray
+    if args.workers and not pooled:
+        args.misuse("--workers is for --engine ray")
     output, entries, failures = Path(args.output), {}, []
     if STANDARD in map(Path, [*args.inputs, output]):
-        if len(args.inputs) != 1 or args.plot or args.table:
-            args.misuse("- takes one IN, no --plot and no --table")
+        if len(args.inputs) != 1 or args.plot or args.table or pooled:
+            args.misuse("- takes one IN, no --plot, --table or --engine ray")
         return _enhance_stream(args)
     if args.plot:
         from galdse_brain.pictures import plot  # needs matplotlib
@@ -166,14 +169,7 @@ def loader(args):
     )
 
 
-def load(
-    source,
-    device="cpu",
-    precision="fp32",
-    steps=own_steps,
-    chunk_seconds=None,
-    batch_size=None,
-):
+def load(source, device, precision, steps, chunk_seconds, batch_size):
     """A model with the device, precision, steps and pieces of a command."""
     device = own_device(device)
     try:

@@ -76,10 +76,9 @@ def export_run(run_folder, out, example=None, overwrite=False):
     out : pathlib.Path
     """
     chosen = settings(run_folder)
-    meta = best_checkpoint(run_folder).meta
     about = {
         "training_data": training_data(run_folder),
-        "epoch": meta["epoch"],
+        "epoch": best_checkpoint(run_folder).meta["epoch"],
         "selection_metric": chosen["selection_metric"],
         "loss_weights": dict(chosen["loss_weights"]),
         "losses": losses_of(run_folder),

@@ -31,7 +31,7 @@ class Worker:
         """Enhance one file; a row of the table of results."""
         job = Path(row["source"]), Path(row["target"])
         [outcome] = run_jobs(self.model, [job], progress=False, **self.how)
-        return {**row, **outcome._asdict(), **row}
+        return {**outcome._asdict(), **row}
 
 
 def run_with_ray(
@@ -68,13 +68,13 @@ def run_with_ray(
         {"source": str(source.absolute()), "target": str(target.absolute())}
         for source, target in jobs
     ]
+    if not rows:
+        return []
     how = dict(overwrite=overwrite, **options)
     size = num_workers or min(_places(num_gpus), len(rows))
     context = ray.data.DataContext.get_current()
     context.max_errored_blocks = -1  # One that fails does not stop the rest.
-    table = ray.data.from_items(
-        rows, override_num_blocks=max(len(rows), 1)
-    ).map(
+    table = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         Worker,
         fn_constructor_args=(load, how),
         # One at a time: a file that kills must not take others with it.

@@ -236,6 +236,8 @@ def test_inputs_that_make_no_sense_are_one_line(
         (["a.wav", "--manifest", "m.json"], "give either IN or --manifest"),
         (["-", "a.wav"], "- takes one IN"),
         (["-", "--plot"], "no --plot"),
+        (["-", "--engine=ray"], "no --plot, --table or --engine ray"),
+        (["a.wav", "--workers=2"], "--workers is for --engine ray"),
         (["a.wav", "--mix", "1.5"], "--mix: 1.5 is not 0 to 1"),
         (["a.wav", "--mix", "nan"], "--mix: nan is not 0 to 1"),
         (["a.wav", "--seed", "-1"], "--seed: -1 is not at least 0"),
