@@ -98,7 +98,8 @@ def walk(path, estimate, y, keep, num_steps=None, randn_like=torch.randn_like):
     return x
 
 
-ddim = partial(walk, keep=deterministic)  # For YAML that takes no arguments.
+# Without arguments, to take the place of another in YAML
+ddim = partial(walk, keep=deterministic)
 
 
 def predictor_corrector(
@@ -130,6 +131,9 @@ def predictor_corrector(
         mean = x - (rate * (y - x) + diffusion * noise / s) * dt
         std = (diffusion * dt).sqrt()
     return mean
+
+
+euler_maruyama = partial(predictor_corrector, corrector_steps=0)
 
 
 def probability_flow(

@@ -9,6 +9,7 @@ from conftest import PATHS, SDES
 
 from galdse_brain.samplers import (
     deterministic,
+    euler_maruyama,
     markov,
     predictor_corrector,
     probability_flow,
@@ -22,7 +23,7 @@ RULES = [markov, deterministic, renoise]
 WALKS = [partial(walk, keep=keep) for keep in RULES]
 SDE_SAMPLERS = [
     (predictor_corrector, 2, 0),
-    (partial(predictor_corrector, corrector_steps=0), 1, 0),
+    (euler_maruyama, 1, 0),
     (probability_flow, 2, 1),
 ]
 SHAPE = (1, 2, 16, 16)
@@ -151,8 +152,7 @@ def test_one_predictor_step_is_the_arithmetic_of_crp():
     """x_0 = y + 2 s z + g^2 dt score, which is not the oracle's."""
     path = SDES["bbed_052"](start_time=0.5, num_steps=1)
     x_0, y, z = torch.randn(3, *SHAPE)
-    sampler = partial(predictor_corrector, corrector_steps=0)
-    x = sampler(path, lambda x_t, t: x_0, y, randn_like=lambda _: z)
+    x = euler_maruyama(path, lambda x_t, t: x_0, y, randn_like=lambda _: z)
     t = torch.tensor([0.5])
     _, _, s = path.coefficients(t)
     score = -path.noise(y + s * z, x_0, y, t) / s

@@ -20,11 +20,10 @@ from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.paths.bridge_ve import BridgeVE
 from galdse_brain.samplers import (
     deterministic,
+    euler_maruyama,
     markov,
-    predictor_corrector,
     probability_flow,
     renoise,
-    through_last_call,
     walk,
 )
 from galdse_brain.spec import SpecTransform
@@ -40,7 +39,6 @@ from galdse_brain.systems.two_stage import TwoStage
 SHAPE = (2, 2, 16, 16)
 SDE = partial(walk, keep=markov)
 ODE = partial(walk, keep=deterministic)
-PREDICTOR = partial(predictor_corrector, corrector_steps=0)
 ALL = [SDE, ODE, partial(walk, keep=renoise), probability_flow]
 
 
@@ -208,8 +206,7 @@ def test_few_steps_train_what_the_sampler_returns():
     x_0, y = torch.randn(2, *SHAPE)
     net = NCSNpp(channels=8, cond_channels=2)
     path = SDES["bbed_052"](start_time=0.5)
-    sampler = partial(through_last_call, sampler=PREDICTOR)
-    system = FewSteps(Score(path, net, sampler), num_steps=2)
+    system = FewSteps(Score(path, net, euler_maruyama), num_steps=2)
     calls = []
     net.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
     zeros = torch.zeros_like
@@ -227,9 +224,8 @@ def test_the_sampler_s_gradient_can_be_checked_by_a_difference():
     x_0, y = torch.randn(2, *SHAPE, dtype=torch.float64)
     scale = nn.Parameter(torch.ones((), dtype=torch.float64))
     path = SDES["bbed_052"](start_time=0.5).double()
-    sampler = partial(through_last_call, sampler=PREDICTOR)
     net = Gives(lambda x, t: scale * x)
-    system = FewSteps(Score(path, net, sampler), num_steps=1)
+    system = FewSteps(Score(path, net, euler_maruyama), num_steps=1)
 
     def loss():
         return system(x_0, y, mse, torch.ones_like)["mse"]
@@ -361,7 +357,7 @@ def net():
             "Score, walk and BridgeVE cannot go together.*finite",
         ),
         (
-            lambda: DataPrediction(SDES["sbve"](), net(), PREDICTOR),
+            lambda: DataPrediction(SDES["sbve"](), net(), euler_maruyama),
             "predictor_corrector and BridgeVE cannot.*finite",
         ),
         (
@@ -380,7 +376,10 @@ def net():
         ),
         (
             lambda: GALDSE(
-                PATHS["resshift_default"](), GuidanceNet(4), net(), PREDICTOR
+                PATHS["resshift_default"](),
+                GuidanceNet(4),
+                net(),
+                euler_maruyama,
             ),
             "GALDSE, predictor_corrector and ResidualShift cannot.*is no SDE",
         ),

@@ -4,16 +4,20 @@ Authors
  * The galdse developers
 """
 
+from functools import partial
+
 import torch
 from torch import nn
+
+from galdse_brain.samplers import through_last_call
 
 
 class FewSteps(nn.Module):
     """Trains what the sampler returns (CRP, arXiv 2309.09677).
 
     The network, trained already, learns to mend what its own first steps did.
-    The sampler of the system is ``through_last_call``, so that a pass costs
-    the memory of one call.
+    The gradient goes ``through_last_call`` of the system's sampler alone, so
+    that a pass costs the memory of one call.
 
     Arguments
     ---------
@@ -29,6 +33,7 @@ class FewSteps(nn.Module):
         for part in system.modules():
             if hasattr(part, "times"):
                 part.times(num_steps)  # ValueError if it has not so many.
+        system.sampler = partial(through_last_call, sampler=system.sampler)
         self.system = system
         self.num_steps = num_steps
 
