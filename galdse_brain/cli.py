@@ -70,8 +70,9 @@ def evaluate(args):
 
     Files of one name belong together: mono, 16 kHz, of one length. With the
     noisy speech the scores are grouped by its SNR and stand beside its own;
-    with the model, metrics that it was trained on are marked. OUT gets
-    results.csv, report.md and report.html.
+    with the model, metrics that it was trained on are marked, and what its
+    mask and a single step give is scored too. OUT gets results.csv, report.md
+    and report.html.
     """
     report, wavs = evaluate_folders(
         all_metrics(),

@@ -7,6 +7,7 @@ Authors
 import hashlib
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import soundfile
 import torch
@@ -14,12 +15,14 @@ from tqdm import tqdm
 
 from galdse_brain.audio import SUFFIXES, Recording
 from galdse_brain.cost import cost
+from galdse_brain.enhancer import Enhancer
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import SAMPLE_RATE
 from galdse_brain.report import Report, trained_on
 from galdse_brain.results import CONTROL, REFERENCE, SYSTEM, Results
 from galdse_brain.runs import losses_of
 from galdse_brain.scoring import Scorer
+from galdse_brain.systems.parts import controls
 
 logger = logging.getLogger(__name__)
 
@@ -91,28 +94,39 @@ def read(paths):
     }
 
 
-def facts_of(model):
-    """What a report says of a model: its weights, what they cost.
-
-    Arguments
-    ---------
-    model : str or pathlib.Path
-        An exported folder, or its name on the hub.
-
-    Returns
-    -------
-    facts : dict
-        Name to text.
-    """
-    enhancer = GALDSEEnhancement.from_hparams(model).mods.enhance_model
+def facts_of(enhancer):
+    """Name to text: what a report says of weights, and what they cost."""
     digest = hashlib.sha256()
     for _, tensor in sorted(enhancer.state_dict().items()):
         digest.update(tensor.cpu().numpy().tobytes())
     return {
-        "model": str(model),
         "weights": f"SHA-256 {digest.hexdigest()[:12]} of their values",
         **cost(enhancer, "cpu"),
     }
+
+
+def with_controls(wavs, enhancer):
+    """Add what the controls of an enhancer make of the noisy speech.
+
+    Arguments
+    ---------
+    wavs : dict
+        Title to waveform (N,), the noisy one among them.
+    enhancer : Enhancer
+        What has enhanced.
+
+    Returns
+    -------
+    wavs : dict
+        The noisy speech, the controls, then the others.
+    """
+    noisy = wavs[REFERENCE]
+    made = {REFERENCE: noisy}
+    for title, enhance in controls(enhancer.system).items():
+        control = Enhancer(SimpleNamespace(enhance=enhance), enhancer.spec)
+        with torch.inference_mode():
+            made[title] = control(noisy[None])[0][0]
+    return {**made, **wavs}
 
 
 def evaluate_folders(
@@ -130,8 +144,9 @@ def evaluate_folders(
     num_jobs : int
         Processes that score; 0 scores in this one.
     model : str or pathlib.Path, optional
-        What has enhanced: the report has its ``facts_of``, and marks the
-        metrics that it was trained on.
+        What has enhanced, an exported folder or its name on the hub: the
+        report has its ``facts_of``, marks the metrics that it was trained on,
+        and has its controls if there is noisy speech.
 
     Returns
     -------
@@ -143,14 +158,17 @@ def evaluate_folders(
     """
     folders = {REFERENCE: noisy, SYSTEM: enhanced, CONTROL: clean}
     folders = {title: f for title, f in folders.items() if f is not None}
-    facts, in_loss = dict(folders), set()
+    facts, in_loss, enhancer = dict(folders), set(), None
     if model is not None:
-        facts |= facts_of(model)
+        enhancer = GALDSEEnhancement.from_hparams(model).mods.enhance_model
+        facts |= {"model": str(model), **facts_of(enhancer)}
         in_loss = trained_on(losses_of(model))
     utterances = paired(folders)
     scorer = Scorer(metrics, num_jobs)
     for at, (name, paths) in enumerate(tqdm(utterances.items(), "scores")):
         wavs = read(paths)
+        if enhancer is not None and noisy is not None:
+            wavs = with_controls(wavs, enhancer)
         scorer.add(at, name, wavs, wavs[CONTROL], wavs.get(REFERENCE))
     results = Results(row for _, row in scorer.rows())
     return Report(results, facts, in_loss), lambda name: read(utterances[name])

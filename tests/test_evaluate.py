@@ -16,10 +16,13 @@ from galdse_brain.evaluate import (
     read,
     write_report,
 )
+from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import si_sdr
+from galdse_brain.released import FOLDER
 from galdse_brain.report import Report, suspicions, trained_on
 from galdse_brain.results import Results, markdown, snr_bin
 from galdse_brain.scoring import STANDARD, Scorer, all_metrics
+from galdse_brain.systems.parts import mask_alone
 
 NAMES = ("p232_001", "p232_002", "p257_001")
 FACTS = {"seed": "3234", "checkpoint": "<0123456789ab>"}
@@ -329,3 +332,22 @@ def test_the_standard_scores_are_all_there(report):
         header = next(csv.reader(file))
     assert header[:2] == ["id", "signal"]
     assert len(header) == 2 + 9 + 3
+
+
+def test_a_model_s_controls_are_what_its_system_makes_of_the_noisy_speech(
+    folders,
+):
+    """Beside the scores of the files: one step, and the mask alone."""
+    found, _ = evaluate_folders({"si_sdr": si_sdr}, **folders, model=FOLDER)
+    signals = ["noisy", "mask alone", "one step", "enhanced", "clean"]
+    assert found.results.signals == signals
+    model = GALDSEEnhancement.from_hparams()
+    system = model.mods.enhance_model.system
+    files = {title: folders[title] / f"{NAMES[0]}.wav" for title in folders}
+    wavs = read(files)
+    one = model.enhance_batch(wavs["noisy"][None], num_steps=1)[0]
+    system.enhance = lambda y, *_: mask_alone(system, y)
+    mask = model.enhance_batch(wavs["noisy"][None])[0]
+    for title, wav in {"one step": one, "mask alone": mask}.items():
+        score = found.results.of(title)[NAMES[0]]["si_sdr"]
+        assert score == pytest.approx(si_sdr(wav, wavs["clean"]), abs=1e-4)

@@ -4,6 +4,8 @@ Authors
  * The galdse developers
 """
 
+from functools import partial
+
 import torch
 
 
@@ -47,6 +49,14 @@ def check_condition(owner, net, channels):
 def one_step(system, y, randn_like, num_steps=None):
     """What a system makes of (B, 2, F, T) in one step, a control."""
     return system.enhance(y, randn_like, num_steps=1)
+
+
+def controls(system):
+    """Name to function, as ``system.enhance``, of the controls of a system."""
+    found = {"one step": partial(one_step, system)}
+    if any(hasattr(part, "guidance") for part in system.modules()):
+        found = {"mask alone": partial(mask_alone, system), **found}
+    return found
 
 
 def mask_alone(system, y, randn_like=None, num_steps=None):
