@@ -30,7 +30,7 @@ from galdse_brain.effort import set_precision
 from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import pesq_wb, si_sdr
-from galdse_brain.samplers import deterministic, markov
+from galdse_brain.samplers import deterministic, markov, walk
 
 RULES = {"markov": markov, "deterministic": deterministic}
 PESQ_LOST, PESQ_MOVED = 0.03, 0.01
@@ -54,10 +54,26 @@ def read_pairs(noisy_folder, clean_folder, limit):
     return [list(read(paths).values()) for paths in files.values()][:limit]
 
 
+def walker(model):
+    """The system in a model that walks by a rule, and the rule's name.
+
+    ValueError if it has another sampler.
+    """
+    system = model.mods.enhance_model.system
+    while not hasattr(system, "sampler"):
+        system = system.system
+    sampler = system.sampler
+    while getattr(sampler, "keywords", {}).get("sampler"):
+        sampler = sampler.keywords["sampler"]  # Of a few-step system
+    if getattr(sampler, "func", None) is not walk:
+        raise ValueError(f"{sampler} does not walk by a rule")
+    return system, sampler.keywords["keep"].__name__
+
+
 def measured(model, pairs, rule, precision, steps):
     """Means over the pairs, and seconds of computing per second of audio."""
-    system = model.mods.enhance_model.system
-    system.sampler = partial(system.sampler, keep=RULES[rule])
+    system, _ = walker(model)
+    system.sampler = partial(walk, keep=RULES[rule])
     set_precision(model, precision)
     scores, spent, heard = [], 0.0, 0.0
     for noisy, clean in pairs:
@@ -121,7 +137,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model = GALDSEEnhancement.from_hparams(args.model)
-    own = model.mods.enhance_model.system.sampler.keywords["keep"].__name__
+    _, own = walker(model)
     pairs = read_pairs(args.noisy, args.clean, args.limit)
     rows = []
     for rule in RULES:

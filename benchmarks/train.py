@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed of training: steps per second, what they cost, and where time goes.
 
-> python benchmarks/train.py GALDSE_RECIPE.yaml [--overrides "{batch_size: 32}"]
+> python benchmarks/train.py RECIPE.yaml [--overrides "{batch_size: 32}"]
       [--device cuda] [--precision bf16] [--speech DIR --noise DIR]
 
 Prints a markdown table, medians over the repeats. A step is forward and
@@ -25,8 +25,10 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from galdse_brain.cost import processor, recorded_calls
 from galdse_brain.enhancer import normalize
 from galdse_brain.mixing import AudioFiles, DynamicMixing
 from galdse_brain.recipe import read_recipe
@@ -87,21 +89,26 @@ class Step:
         shape = 2, hparams["batch_size"], hparams["segment_samples"]
         clean, noise = 0.1 * torch.randn(*shape, device=device)
         self.wavs = normalize(clean + noise, clean)
-        with torch.no_grad():
+        with torch.no_grad(), recorded_calls(self.system) as calls:
             self.y, self.x_0 = map(self.modules["spec"], self.wavs)
-            self.mask = self.system.guidance(self.y)
+            self.losses()
+        self.networks = dict(calls)  # Of several calls the last one
 
     def whole(self):
         """All of it."""
         self.backward()
         self.optimise()
 
-    def backward(self):
-        """Losses and gradients."""
+    def losses(self):
+        """Name to loss of the system."""
         with self.cast():
             y, x_0 = map(self.modules["spec"], self.wavs)
-            losses = self.system(x_0, y, self.modules["objective"])
-            total = sum(self.weights[name] * losses[name] for name in losses)
+            return self.system(x_0, y, self.modules["objective"])
+
+    def backward(self):
+        """Losses and gradients."""
+        losses = self.losses()
+        total = sum(self.weights[name] * losses[name] for name in losses)
         total.backward()
 
     def optimise(self):
@@ -110,23 +117,20 @@ class Step:
         self.optimizer.step()
         self.ema.update_parameters(self.system)
 
-    def guidance(self):
-        """Forward and backward of the guidance."""
+    def network(self, name):
+        """Forward and backward of a network on what it was last shown."""
         with self.cast():
-            mask = self.system.guidance(self.y)
-        mask.sum().backward()
+            outputs = tree_leaves(self.networks[name]())
+        total = sum(output.sum() for output in outputs)
+        if total.requires_grad:  # Not that of a frozen network.
+            total.backward()
 
-    def net(self):
-        """Forward and backward of the U-Net."""
-        with self.cast():
-            t = self.system.path.sample_time(self.y)
-            estimate = self.system.denoiser(self.y, self.mask)(self.y, t)
-        estimate.sum().backward()
-
-    def losses(self):
+    def objective(self):
         """Forward and backward of the objective, waveforms included."""
         estimate = self.y.clone().requires_grad_()
-        sum(self.modules["objective"](estimate, self.x_0).values()).backward()
+        errors = self.modules["objective"](estimate, self.x_0)
+        if errors:
+            sum(errors.values()).backward()
 
 
 def mixing(hparams, speech, noise):
@@ -160,15 +164,15 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")  # As SpeechBrain does: TF32.
-    overrides = f"{{data_folder: none, {args.overrides.strip()[1:]}"
+    given = args.overrides.strip()[1:]
+    overrides = f"{{data_folder: none, __initialize: null, {given}"
     hparams = load_hyperpyyaml(read_recipe(args.recipe, overrides))
     dtype = DTYPES[args.precision]
     step = Step(hparams, args.device, dtype)
     parts = {
         "step": step.whole,
-        "guidance": step.guidance,
-        "U-Net": step.net,
-        "losses on spectrogram and waveform": step.losses,
+        **{name: partial(step.network, name) for name in step.networks},
+        "losses on spectrogram and waveform": step.objective,
         "optimiser and average": step.optimise,
     }
     if args.speech:
@@ -184,7 +188,8 @@ def main():
     }
     speed = operations / times["step"]
     highest = peak(args.device, dtype, args.repeats)
-    print(f"{args.recipe} {args.overrides}: {args.device}, {args.precision}")
+    head = args.recipe, args.overrides, args.device, args.precision
+    print(*head, f"{args.threads} threads", processor(), sep=", ")
     print(f"{1 / times['step']:.2f} steps/s, {operations / 1e9:.1f} Gop a step")
     print(f"{speed / 1e9:.0f} Gop/s: {speed / highest:.1%} of", end=" ")
     print(f"{highest / 1e9:.0f} in matrix products")

@@ -10,7 +10,9 @@ import statistics
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from math import prod
 from multiprocessing import get_context
 from pathlib import Path
@@ -61,16 +63,21 @@ def multiplications(call):
     return counter.get_total_flops() / 2
 
 
-def network_calls(enhancer):
-    """Part of the system -> how often one enhancement calls it.
+@contextmanager
+def recorded_calls(system):
+    """The calls of a system's networks while the context lasts.
 
-    Parts are the outermost modules that have parameters and are called.
+    Yields
+    ------
+    calls : list
+        For each call of the outermost parts that have parameters: the part's
+        name, and a function that calls it again with the same arguments.
     """
-    calls, running = Counter(), []
+    calls, running = [], []
 
-    def enter(module, _):
+    def enter(module, args, kwargs):
         if not running:
-            calls[names[module]] += 1
+            calls.append((names[module], partial(module, *args, **kwargs)))
         running.append(module)
 
     def leave(*_):
@@ -78,16 +85,25 @@ def network_calls(enhancer):
 
     names = {
         module: name
-        for name, module in enhancer.system.named_modules()
+        for name, module in system.named_modules()
         if name and list(module.parameters())
     }
-    hooks = [module.register_forward_pre_hook(enter) for module in names]
+    hooks = [
+        module.register_forward_pre_hook(enter, with_kwargs=True)
+        for module in names
+    ]
     hooks += [module.register_forward_hook(leave) for module in names]
-    with torch.no_grad():
-        enhancer(next(enhancer.parameters()).new_ones(1, 1))
+    yield calls
     for hook in hooks:
         hook.remove()
-    return dict(calls)
+
+
+def network_calls(enhancer):
+    """Part of the system -> how often one enhancement calls it."""
+    one = next(enhancer.parameters()).new_ones(1, 1)
+    with torch.no_grad(), recorded_calls(enhancer.system) as calls:
+        enhancer(one)
+    return dict(Counter(name for name, _ in calls))
 
 
 def processor():

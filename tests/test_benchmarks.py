@@ -1,16 +1,19 @@
 """Benchmarks: what ours is measured against computes the same."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from conftest import ROOT
 
 from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.samplers import euler_maruyama
+from galdse_brain.systems.few_steps import FewSteps
 
 sys.path.append(str(ROOT / "benchmarks"))
 from naive import NaiveNet  # noqa: E402
-from steps import Row, chosen, measured  # noqa: E402
+from steps import Row, chosen, measured, walker  # noqa: E402
 
 
 @pytest.mark.parametrize("multipliers", [(1, 2, 2, 4), (1, 2)])
@@ -54,3 +57,14 @@ def test_what_is_measured_is_what_the_options_make(tiny):
     assert len({row.si_sdr for row in rows if row.steps == 2}) == 4
     full = [row.si_sdr for row in rows if row[1:3] == ("fp32", 1)]
     assert full[0] == full[1]  # The last step is the estimate by any rule.
+
+
+def test_the_rule_is_found_in_any_system_that_walks(tiny):
+    system = tiny.mods.enhance_model.system
+    assert walker(tiny) == (system, "markov")
+    few, model = FewSteps(system, 2), SimpleNamespace()
+    model.mods = SimpleNamespace(enhance_model=SimpleNamespace(system=few))
+    assert walker(model) == (system, "markov")
+    system.sampler = euler_maruyama
+    with pytest.raises(ValueError, match="predictor_corrector.* does not walk"):
+        walker(model)
