@@ -86,23 +86,33 @@ def start_from(system, source):
     Arguments
     ---------
     system : torch.nn.Module
-        Of the same classes in all its parts; ValueError otherwise, because
-        weights that fit may mean another thing: a spectrogram or its noise,
-        on this path or on another.
+        What to train.
     source : str or pathlib.Path
         A run, whose averaged weights are taken, an exported model, or the
-        name of one on the Hugging Face hub.
+        name of one on the Hugging Face hub. It holds a system of the same
+        classes in all parts, perhaps inside another, as a few-step system
+        does. ValueError otherwise, because weights that fit may mean another
+        thing: a spectrogram or its noise, on this path or on another.
     """
     yaml = Path(source) / "hyperparams.yaml"
     if yaml.is_file() and "enhancer" in YAML().load(yaml):
-        other = load_hyperpyyaml(enhancer_yaml(source))["system"]
+        whole = load_hyperpyyaml(enhancer_yaml(source))["system"]
         weights = best_weights(source)
     else:
         model = GALDSEEnhancement.from_hparams(
             source, run_opts={"device": "cpu"}
         )
-        other = model.mods.enhance_model.system
-        weights = other.state_dict()
+        whole = model.mods.enhance_model.system
+        weights = whole.state_dict()
+    name, other = next(
+        (
+            (name, part)
+            for name, part in whole.named_modules()
+            if type(part) is type(system)
+        ),
+        ("", whole),
+    )
+    prefix = name and f"{name}."
     for here, there in zip(system.modules(), other.modules()):
         if type(here) is not type(there):
             found, expected = (
@@ -110,7 +120,13 @@ def start_from(system, source):
                 for part in (there, here)
             )
             raise ValueError(f"{source} holds {found}, expected {expected}")
-    system.load_state_dict(weights)
+    system.load_state_dict(
+        {
+            name.removeprefix(prefix): tensor
+            for name, tensor in weights.items()
+            if name.startswith(prefix)
+        }
+    )
 
 
 def losses_of(source):

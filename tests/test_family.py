@@ -2,6 +2,7 @@
 
 import json
 import math
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,19 @@ def test_few_steps_start_from_the_trained_weights(name, trained):
         )
 
 
+def test_the_system_inside_a_few_step_one_starts_another(trained):
+    run, variables = trained("galdse_crp_mini")
+    system = deepcopy(variables["brain"].system.system)
+    for parameter in system.parameters():
+        parameter.data.zero_()
+    for source in (run, run / "exported"):
+        start_from(system, source)
+        for name, value in best_weights(run).items():
+            assert torch.equal(
+                system.state_dict()[name.removeprefix("system.")], value
+            )
+
+
 def test_the_guidance_stays_as_it_is_in_few_steps(trained):
     """Its statistics, too: what is trained is what is used."""
     system = trained("galdse_crp_mini")[1]["brain"].system
@@ -193,6 +207,7 @@ def test_the_guidance_stays_as_it_is_in_few_steps(trained):
     ),
 )
 def test_every_loss_of_every_experiment_has_a_weight(name):
+    """And that of a batch is the mean of those of its items."""
     kind = name if name in MEMBERS else f"{name}_mini"
     enhancer, *_ = MEMBERS.get(kind, MEMBERS["galdse_mini"])
     overrides = f"data_folder: x, start_from: x, enhancer: {{{enhancer}}}"
@@ -202,7 +217,22 @@ def test_every_loss_of_every_experiment_has_a_weight(name):
     )
     parts, weights = hparams["modules"], hparams["loss_weights"]
     x_0, y = (parts["spec"](torch.randn(2, 8064)) for _ in range(2))
-    assert parts["system"](x_0, y, parts["objective"]).keys() == weights.keys()
+    system = parts["system"].eval()
+    for part in system.modules():
+        if hasattr(part, "sample_time"):
+            middle = part.times(2)[1:2]
+            part.sample_time = lambda y, t=middle: t.expand(len(y))
+
+    def losses(rows):
+        torch.manual_seed(0)
+        args = x_0[rows], y[rows], parts["objective"], torch.ones_like
+        return system(*args)
+
+    both, *each = map(losses, ([0, 1], [0], [1]))
+    assert both.keys() == weights.keys()
+    for key, loss in both.items():
+        mean = (each[0][key] + each[1][key]) / 2
+        torch.testing.assert_close(loss, mean, rtol=1e-4, atol=1e-5)
     assert hparams["loss_rise_steps"].keys() <= weights.keys()
 
 

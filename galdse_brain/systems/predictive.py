@@ -18,7 +18,7 @@ class Predictive(nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x_0, y, objective):
+    def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """Losses {name: scalar} of one pass, spectrograms (B, 2, F, T)."""
         return objective(self.enhance(y), x_0)
 
