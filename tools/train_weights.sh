@@ -5,11 +5,13 @@
 #
 # SPEECH and NOISE hold a folder for each speaker and each kind of noise, PAIRS
 # a corpus with validation and test pairs (see the recipe's README), RUN gets
-# checkpoints and log. Learning rate and budget are those of
-# galdse_weights.yaml; `--max_minutes 60 --device cuda` replaces them. The same
-# command with more minutes goes on from the state that it finds in RUN. The
-# test comes last, on pairs that neither training nor selection has seen; then
-# the validation pairs say how many steps the packaged model should take.
+# two runs: six_steps, then one_step, which goes on from it through one step of
+# the sampler. Learning rates and budgets are those of galdse_weights.yaml and
+# galdse_weights_crp.yaml; options hold for both: `--max_minutes 15 --device
+# cuda`. The same command with more minutes goes on from the states that it
+# finds in RUN. Each stage ends with its test, on pairs that neither training
+# nor selection has seen; then the validation pairs say how many steps the
+# packaged model should take.
 set -euo pipefail
 if [ $# -lt 4 ]; then
     sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
@@ -20,10 +22,16 @@ mkdir -p "$4"
 run=$(realpath "$4")
 shift 4
 cd "$(dirname "$0")/.."
-python recipes/VoicebankDEMAND/galdse/train.py \
-    recipes/VoicebankDEMAND/galdse/hparams/galdse_weights.yaml \
-    --data_folder "$pairs" --output_folder "$run" \
-    --mixing "{speech_folders: ['$speech'], noise_folders: ['$noise']}" "$@"
-python benchmarks/steps.py "$run/exported" "$pairs/valid/noisy" \
-    "$pairs/valid/clean"
-echo "now: python tools/package_weights.py $run/exported --steps N, and what the table says of bf16"
+train() {
+    python recipes/VoicebankDEMAND/galdse/train.py \
+        "recipes/VoicebankDEMAND/galdse/hparams/$1.yaml" \
+        --data_folder "$pairs" --output_folder "$2" --mixing \
+        "{speech_folders: ['$speech'], noise_folders: ['$noise'], items: $3}" \
+        "${@:4}"
+}
+train galdse_weights "$run/six_steps" 4000 "$@"
+train galdse_weights_crp "$run/one_step" 1600 \
+    --start_from "$run/six_steps" "$@"
+model=$run/one_step/exported
+python benchmarks/steps.py "$model" "$pairs/valid/noisy" "$pairs/valid/clean"
+echo "now: python tools/package_weights.py $model --steps N, and what the table says of bf16"
