@@ -252,6 +252,34 @@ def test_a_random_filter_is_its_recursion():
     torch.testing.assert_close(response, torch.tensor(expected[2:]))
 
 
+def test_the_stages_of_the_packaged_weights_train_one_after_the_other(
+    folders, tmp_path
+):
+    corpus = write_corpus(tmp_path / "corpus")
+    options = {
+        "segment_samples": 8064,
+        "number_of_steps": 2,
+        "mixing": f"{{speech_folders: [{folders / 'speech'}], noise_folders: "
+        f"[{folders / 'noise'}], held_out: [small], items: 4, "
+        "held_out_items: 1}",
+    }
+    first, second = tmp_path / "six_steps", tmp_path / "one_step"
+    tiny = "{channels: 8, hidden_size: 4}"
+    train(corpus, first, recipe="galdse_weights", enhancer=tiny, **options)
+    train(
+        corpus,
+        second,
+        recipe="galdse_weights_crp",
+        enhancer=f"{{galdse: {tiny}}}",
+        start_from=first,
+        **options,
+    )
+    about = json.loads((second / "exported" / "config.json").read_text())
+    assert about["network_calls"] == {"system.guidance": 1, "system.net": 1}
+    losses = {"guidance", "spec_mse", "wave_l1", "neg_si_snr", "pesq"}
+    assert set(about["losses"]) == losses
+
+
 def test_the_recipe_trains_on_mixtures(folders, tmp_path):
     corpus, run = write_corpus(tmp_path / "corpus"), tmp_path / "run"
     speech, noise = folders / "speech", folders / "noise"

@@ -118,9 +118,7 @@ def test_fine_tuning_can_start_from_it(model):
 
 def test_a_model_of_another_system_is_refused_with_both_names():
     other = torch.nn.Flatten()
-    with pytest.raises(
-        ValueError, match="released holds .*Steps, .*Flatten"
-    ):
+    with pytest.raises(ValueError, match="released holds .*Steps, .*Flatten"):
         start_from(other, FOLDER)
 
 
