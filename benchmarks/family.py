@@ -28,6 +28,7 @@ import sys
 from pathlib import Path
 
 from galdse_brain.cost import cost
+from galdse_brain.report import LABELS
 from galdse_brain.runs import load_enhancer, settings
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "VoicebankDEMAND" / "galdse"
@@ -45,6 +46,7 @@ MEMBERS = {
     "crp_mini": "bbed_mini",
     "galdse_crp_mini": "galdse_mini",
 }
+SHOWN = "pesq", "estoi", "si_sdr", "dnsmos_ovrl"  # report.md has all.
 COLUMNS = "parameters", "calls", "GMAC/s", "RTF", "steps"
 
 
@@ -115,9 +117,17 @@ def train(name, corpus, args):
     )
 
 
+def trained_steps(name, args):
+    """Steps of training, after those of what a member started from."""
+    run, start = args.output_folder / name, MEMBERS[name]
+    steps = str(settings(run)["number_of_steps"])
+    return f"{trained_steps(start, args)} + {steps}" if start else steps
+
+
 def line(label, scores, cells):
     """One line of the table."""
-    numbers = (f"{s['mean']:.3f} ± {s['std']:.3f}" for s in scores.values())
+    shown = [scores[name] for name in SHOWN if name in scores]
+    numbers = (f"{score['mean']:.2f} ± {score['std']:.2f}" for score in shown)
     return f"| {' | '.join([label, *numbers, *cells])} |"
 
 
@@ -131,7 +141,8 @@ def table(names, args):
             continue
         scores, cost = about["scores"], costs(run)
         if not lines:
-            title = ["", *scores["noisy"], *COLUMNS]
+            labels = [LABELS[n] for n in SHOWN if n in scores["noisy"]]
+            title = ["", *labels, *COLUMNS]
             lines += [f"| {' | '.join(title)} |", "|---" * len(title) + "|"]
             lines.append(line("noisy", scores["noisy"], [""] * len(COLUMNS)))
         start = MEMBERS[name]
@@ -142,7 +153,7 @@ def table(names, args):
             ),
             cost.get("GMAC per second of audio", ""),
             cost.get("real-time factor", "").partition(" ")[0],
-            str(settings(run)["number_of_steps"]),
+            trained_steps(name, args),
         ]
         label = f"{name} after {start}" if start else name
         lines.append(line(label, scores["enhanced"], cells))

@@ -74,11 +74,11 @@ def test_each_is_trained_once_and_after_the_one_it_starts_from(compare):
     status, text = compare(machine, "--only", "crp_mini", "bbed_mini")
     assert status == 0
     assert machine.trained == ["bbed_mini", "crp_mini"]
-    numbers = "2.000 ± 0.500 | 9.000 ± 1.000"
-    costs = "1,234 | 1 guidance + 6 net | 7.11 | 0.321 | 5"
+    numbers = "2.00 ± 0.50 | 9.00 ± 1.00"
+    costs = "1,234 | 1 guidance + 6 net | 7.11 | 0.321"
     assert text.splitlines()[3:] == [
-        f"| crp_mini after bbed_mini | {numbers} | {costs} |",
-        f"| bbed_mini | {numbers} | {costs} |",
+        f"| crp_mini after bbed_mini | {numbers} | {costs} | 5 + 5 |",
+        f"| bbed_mini | {numbers} | {costs} | 5 |",
     ]
     compare(machine, "--only", "bbed_mini", "predictive_mini")
     assert machine.trained[2:] == ["predictive_mini"]
