@@ -36,6 +36,7 @@ from galdse_brain.cost import processor
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.pieces import Pieces
+from galdse_brain.systems.parts import part_with
 
 SAMPLE_RATE = 16000
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -62,8 +63,8 @@ def enhancer(model, naive):
         parts = load_hyperpyyaml(HPARAMS.read_text(encoding="utf-8"))
         found = Enhancer(parts["system"], parts["spec"]).eval()
     if naive:
-        state = found.system.net.state_dict()
-        found.system.net = Callable(NaiveNet(state))
+        system = part_with(found.system, "net")
+        system.net = Callable(NaiveNet(system.net.state_dict()))
         found.pieces = Pieces(num_samples=10**12)
     return found
 

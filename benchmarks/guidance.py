@@ -54,7 +54,8 @@ def masked_pesq(form, enhancer, pairs):
         y = enhancer.spec(noisy[None] / noisy.abs().max())
         wav = enhancer.spec.inverse((1 - form(y)) * y, len(noisy))[0]
         scores.append(pesq_wb(wav, clean))
-    return f"{sum(scores) / len(scores):.3f}" if scores else ""
+    mean = torch.tensor(scores, dtype=torch.float64).nanmean().item()
+    return f"{mean:.3f}" if scores else ""
 
 
 def main():

@@ -33,6 +33,7 @@ from naive import NaiveNet
 from galdse_brain.cost import processor
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets.ncsnpp import NCSNpp
+from galdse_brain.systems.parts import part_with
 from galdse_brain.to_onnx import write_network
 
 FRAMES_PER_SECOND = 125
@@ -55,7 +56,7 @@ def network(model):
     """The network of an exported folder, or one with random weights."""
     if model:
         loaded = GALDSEEnhancement.from_hparams(model)
-        return loaded.mods.enhance_model.system.net.eval()
+        return part_with(loaded.mods.enhance_model.system, "net").net.eval()
     torch.manual_seed(0)
     net = NCSNpp().eval()
     for parameter in net.parameters():

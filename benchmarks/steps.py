@@ -30,7 +30,8 @@ from galdse_brain.effort import set_precision
 from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import pesq_wb, si_sdr
-from galdse_brain.samplers import deterministic, markov, walk
+from galdse_brain.samplers import deterministic, markov, unwrapped, walk
+from galdse_brain.systems.parts import part_with
 
 RULES = {"markov": markov, "deterministic": deterministic}
 PESQ_LOST, PESQ_MOVED = 0.03, 0.01
@@ -59,15 +60,12 @@ def walker(model):
 
     ValueError if it has another sampler.
     """
-    system = model.mods.enhance_model.system
-    while not hasattr(system, "sampler"):
-        system = system.system
-    sampler = system.sampler
-    while getattr(sampler, "keywords", {}).get("sampler"):
-        sampler = sampler.keywords["sampler"]  # Of a few-step system
-    if getattr(sampler, "func", None) is not walk:
-        raise ValueError(f"{sampler} does not walk by a rule")
-    return system, sampler.keywords["keep"].__name__
+    system = part_with(model.mods.enhance_model.system, "sampler")
+    sampler = unwrapped(system.sampler)
+    rule = getattr(sampler, "keywords", {}).get("keep")
+    if rule not in RULES.values():
+        raise ValueError(f"{sampler} does not walk by one of {list(RULES)}")
+    return system, rule.__name__
 
 
 def measured(model, pairs, rule, precision, steps):

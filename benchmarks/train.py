@@ -19,10 +19,13 @@ Authors
 import argparse
 import statistics
 import time
+from collections import Counter
 from functools import partial
+from io import StringIO
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAML
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 from torch.utils._pytree import tree_leaves
@@ -62,15 +65,17 @@ def lstm_operations(system, call):
     def count(lstm, inputs, _):
         nonlocal total
         steps = inputs[0].shape[:2].numel()
-        weights = sum(w.numel() for w in lstm.parameters() if w.ndim == 2)
-        total += 2 * steps * weights
+        weights = [w for w in lstm.parameters() if w.ndim == 2]
+        # Backward needs twice as many as forward.
+        passes = 3 if weights[0].requires_grad else 1
+        total += passes * 2 * steps * sum(w.numel() for w in weights)
 
     lstms = [m for m in system.modules() if type(m) is nn.LSTM]
     hooks = [lstm.register_forward_hook(count) for lstm in lstms]
     call()
     for hook in hooks:
         hook.remove()
-    return 3 * total  # Backward needs twice as many as forward.
+    return total
 
 
 class Step:
@@ -92,7 +97,9 @@ class Step:
         with torch.no_grad(), recorded_calls(self.system) as calls:
             self.y, self.x_0 = map(self.modules["spec"], self.wavs)
             self.losses()
-        self.networks = dict(calls)  # Of several calls the last one
+        # Of several calls the last one
+        self.networks = dict(calls)
+        self.calls = Counter(name for name, _ in calls)
 
     def whole(self):
         """All of it."""
@@ -133,6 +140,15 @@ class Step:
             sum(errors.values()).backward()
 
 
+def built(recipe, overrides):
+    """The recipe without data, and with weights that are not trained."""
+    given = {"data_folder": "none", "start_from": "none"}
+    given |= dict.fromkeys(["__initialize", "datasets", "mixing"])
+    stream = StringIO()
+    YAML().dump({**given, **YAML().load(overrides)}, stream)
+    return load_hyperpyyaml(read_recipe(recipe, stream.getvalue()))
+
+
 def mixing(hparams, speech, noise):
     """A call that mixes a batch."""
     mixtures = DynamicMixing(
@@ -164,14 +180,15 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")  # As SpeechBrain does: TF32.
-    given = args.overrides.strip()[1:]
-    overrides = f"{{data_folder: none, __initialize: null, {given}"
-    hparams = load_hyperpyyaml(read_recipe(args.recipe, overrides))
+    hparams = built(args.recipe, args.overrides)
     dtype = DTYPES[args.precision]
     step = Step(hparams, args.device, dtype)
     parts = {
         "step": step.whole,
-        **{name: partial(step.network, name) for name in step.networks},
+        **{
+            f"{name}, one of {calls}": partial(step.network, name)
+            for name, calls in step.calls.items()
+        },
         "losses on spectrogram and waveform": step.objective,
         "optimiser and average": step.optimise,
     }

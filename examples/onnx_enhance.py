@@ -79,17 +79,17 @@ class Model:
         wav : numpy.ndarray
             Shape (N,). All of it at once: cut what is longer than a minute.
         num_steps : int, optional
-            Calls of the denoiser, by default as many as it has learnt.
+            Calls of the denoiser, by default the model's own.
         normal : callable, optional
             Shape -> standard normal noise.
         """
         normal = normal or np.random.default_rng(0).standard_normal
-        tables = self.numbers["steps"]
+        num_steps = num_steps or self.numbers["num_steps"]
         peak = max(np.abs(wav).max(), 1e-8)
         y = self.spectrogram(wav / peak)
         mask = self.guidance(y=y)
         x = y + self.numbers["start_std"] * mask * normal(y.shape)
-        for t, *weights in tables[str(num_steps or len(tables))]:
+        for t, *weights in self.numbers["steps"][str(num_steps)]:
             given = {"x_t": x.astype(np.float32), "y": y, "mask": mask}
             x_hat = self.denoiser(t=np.array([t]), **given)
             parts = x, x_hat, y, mask * normal(y.shape)

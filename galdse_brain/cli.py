@@ -60,7 +60,7 @@ def _evaluate(commands):
     add("--clean", required=True, metavar="DIR", help="what speech should be")
     add("--enhanced", required=True, metavar="DIR", help="files to score")
     add("--noisy", metavar="DIR", help="what was enhanced")
-    add("--model", help="what has enhanced: cost, weights, losses it has seen")
+    add("--model", help="what has enhanced: cost, losses, controls")
     add("-o", "--output", metavar="OUT", help="folder for the report")
     add("--jobs", type=number(int, 0), default=os.cpu_count())
 
@@ -70,9 +70,9 @@ def evaluate(args):
 
     Files of one name belong together: mono, 16 kHz, of one length. With the
     noisy speech the scores are grouped by its SNR and stand beside its own;
-    with the model, metrics that it was trained on are marked, and what its
-    mask and a single step give is scored too. OUT gets results.csv, report.md
-    and report.html.
+    with the model, metrics that it was trained on are marked; with both, what
+    its mask and a single step give is scored too. OUT gets results.csv,
+    report.md and report.html.
     """
     report, wavs = evaluate_folders(
         all_metrics(),

@@ -70,8 +70,9 @@ def recorded_calls(system):
     Yields
     ------
     calls : list
-        For each call of the outermost parts that have parameters: the part's
-        name, and a function that calls it again with the same arguments.
+        For each call of the outermost parts that have parameters and are no
+        systems themselves: the part's name, and a function that calls it
+        again with the same arguments.
     """
     calls, running = [], []
 
@@ -86,16 +87,21 @@ def recorded_calls(system):
     names = {
         module: name
         for name, module in system.named_modules()
-        if name and list(module.parameters())
+        if list(module.parameters()) and not hasattr(module, "enhance")
     }
     hooks = [
         module.register_forward_pre_hook(enter, with_kwargs=True)
         for module in names
     ]
-    hooks += [module.register_forward_hook(leave) for module in names]
-    yield calls
-    for hook in hooks:
-        hook.remove()
+    hooks += [
+        module.register_forward_hook(leave, always_call=True)
+        for module in names
+    ]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def network_calls(enhancer):

@@ -151,7 +151,8 @@ def evaluate_folders(
     Returns
     -------
     report : Report
-        With the signals ``enhanced``, ``clean`` and perhaps ``noisy``.
+        With the signals ``enhanced``, ``clean``, perhaps ``noisy``, and with
+        noisy speech and a model its controls, under the seed 0.
         ValueError names files that do not fit together.
     wavs : callable
         Utterance to a dict of title to waveform (N,).
@@ -159,11 +160,12 @@ def evaluate_folders(
     folders = {REFERENCE: noisy, SYSTEM: enhanced, CONTROL: clean}
     folders = {title: f for title, f in folders.items() if f is not None}
     facts, in_loss, enhancer = dict(folders), set(), None
+    utterances = paired(folders)
     if model is not None:
         enhancer = GALDSEEnhancement.from_hparams(model).mods.enhance_model
-        facts |= {"model": str(model), **facts_of(enhancer)}
+        facts |= {"model": str(model), "seed": "0, of its controls"}
+        facts |= facts_of(enhancer)
         in_loss = trained_on(losses_of(model))
-    utterances = paired(folders)
     scorer = Scorer(metrics, num_jobs)
     for at, (name, paths) in enumerate(tqdm(utterances.items(), "scores")):
         wavs = read(paths)

@@ -28,6 +28,7 @@ from galdse_brain.runs import (
     pairs,
     settings,
 )
+from galdse_brain.systems.parts import title
 
 WIRING = """
 enhance_model: !new:galdse_brain.enhancer.Enhancer
@@ -180,7 +181,7 @@ def write_folder(out, yaml, enhancer, about, example, overwrite=False):
     about = {
         "speechbrain_interface": "GALDSEEnhancement",
         "galdse_version": version("galdse"),
-        "system": type(enhancer.system).__name__,
+        "system": title(enhancer.system),
         "parameters": sum(p.numel() for p in enhancer.parameters()),
         "network_calls": network_calls(enhancer),
         **about,

@@ -166,7 +166,9 @@ def through_last_call(
 ):
     """A sampler whose gradient flows through the calls at the last time alone.
 
-    ``sampler`` is any other of this file; all else is as of ``walk``.
+    ``sampler`` is any other of this file; all else is as of ``walk``. Whether
+    a call is one of the last is looked up at every call, for which a GPU is
+    waited for.
     """
     last = path.times(num_steps)[-2]
 
@@ -176,3 +178,10 @@ def through_last_call(
             return estimate(x_t, t)
 
     return sampler(path, at_last, y, num_steps=num_steps, randn_like=randn_like)
+
+
+def unwrapped(sampler):
+    """The sampler inside ``through_last_call``; any other as it is."""
+    while getattr(sampler, "func", None) is through_last_call:
+        sampler = sampler.keywords["sampler"]
+    return sampler

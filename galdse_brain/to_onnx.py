@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets import blocks
-from galdse_brain.samplers import step
+from galdse_brain.samplers import step, unwrapped
 
 FILES = "guidance.onnx", "denoiser.onnx"
 DYNAMIC = {0: "batch", 3: "frames"}
@@ -81,6 +81,9 @@ def write_onnx(folder):
     model = GALDSEEnhancement.from_hparams(folder, run_opts={"device": "cpu"})
     enhancer = model.mods.enhance_model
     system, spec = enhancer.system, enhancer.spec
+    own_steps = enhancer.num_steps or getattr(system, "num_steps", None)
+    if hasattr(system, "num_steps"):  # A few-step system walks as its own.
+        system = system.system
     if not hasattr(system, "guidance") or not hasattr(system, "denoiser"):
         raise ValueError(
             f"{folder}: {type(system).__name__} has no guidance and denoiser"
@@ -95,6 +98,7 @@ def write_onnx(folder):
         **{name: getattr(spec, name) for name in SPEC},
         "sample_rate": model.hparams.sample_rate,
         "start_std": float(system.path.prior(y)[1]),
+        "num_steps": own_steps or _most(system),
         "steps": {n: steps(system, n) for n in range(1, _most(system) + 1)},
     }
     denoiser = onnx.load(paths[1])
@@ -124,7 +128,7 @@ def steps(system, num_steps):
         noise in the next state. The last row returns the estimate.
     """
     x_t, x_hat, y, noise = torch.eye(4).view(4, 4, 1, 1, 1)
-    keep = system.sampler.keywords["keep"]
+    keep = unwrapped(system.sampler).keywords["keep"]
     rows = []
     for t, u in pairwise(system.path.times(num_steps)):
         pair = t.expand(4), u.expand(4)

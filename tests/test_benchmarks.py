@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import ROOT
+from recipe_runs import RECIPE
 
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.samplers import euler_maruyama
@@ -14,6 +15,7 @@ from galdse_brain.systems.few_steps import FewSteps
 sys.path.append(str(ROOT / "benchmarks"))
 from naive import NaiveNet  # noqa: E402
 from steps import Row, chosen, measured, walker  # noqa: E402
+from train import built  # noqa: E402
 
 
 @pytest.mark.parametrize("multipliers", [(1, 2, 2, 4), (1, 2)])
@@ -27,6 +29,13 @@ def test_the_textbook_form_is_our_network(multipliers):
         expected = NaiveNet(net.state_dict())(x_t, t, cond)
         assert expected.std() > 0.1
         torch.testing.assert_close(net(x_t, t, cond), expected)
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPE.glob("hparams/*.yaml")))
+def test_training_is_measured_for_every_recipe(recipe):
+    hparams = built(recipe, "{batch_size: 3}")
+    assert hparams["batch_size"] == 3
+    assert hparams["loss_weights"] and hparams["modules"]["system"]
 
 
 def test_auto_takes_the_fewest_steps_that_keep_the_score():
@@ -66,5 +75,7 @@ def test_the_rule_is_found_in_any_system_that_walks(tiny):
     model.mods = SimpleNamespace(enhance_model=SimpleNamespace(system=few))
     assert walker(model) == (system, "markov")
     system.sampler = euler_maruyama
-    with pytest.raises(ValueError, match="predictor_corrector.* does not walk"):
+    with pytest.raises(
+        ValueError, match="predictor_corrector.* does not walk by"
+    ):
         walker(model)

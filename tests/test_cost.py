@@ -9,6 +9,7 @@ from galdse_brain.cost import (
     cudnn_rnn_flops,
     multiplications,
     network_calls,
+    recorded_calls,
 )
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.nets.guidance import GuidanceNet
@@ -50,6 +51,16 @@ def test_the_networks_cost_what_the_specification_counts():
         call = multiplications(lambda: net(y, torch.ones(1), cond))
     assert mask / 1e9 == pytest.approx(7.11, rel=0.01)
     assert call / 1e9 * 125 / 256 == pytest.approx(11.6, rel=0.01)
+
+
+def test_after_an_error_nothing_listens_any_more():
+    system = nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(ZeroDivisionError), recorded_calls(system) as calls:
+        system(torch.ones(2))
+        raise ZeroDivisionError
+    system(torch.ones(2))
+    assert [name for name, _ in calls] == [""]
+    assert torch.equal(calls[0][1](), system(torch.ones(2)))
 
 
 class Twice(nn.Module):

@@ -241,7 +241,8 @@ def test_noise_and_clean_end_are_the_same_knowledge(name):
 
 def states(path, sampler, mask, seed):
     """What a walk shows its network under noise times a mask, and its end."""
-    y, seen = torch.ones(SHAPE), []
+    y, seen = torch.ones(SHAPE, dtype=torch.float64), []
+    path = path.double()  # The rate of BBED magnifies what is rounded.
     generator = torch.Generator().manual_seed(seed)
 
     def estimate(x_t, t):
@@ -273,9 +274,20 @@ def test_without_noise_samplers_of_an_sde_do_not_know_the_seed(name, sampler):
 @every_path
 @pytest.mark.parametrize("sampler", WALKS)
 def test_a_mask_scales_the_noise_and_nothing_else(name, sampler):
-    mask = torch.rand(SHAPE)
+    check_scaling(PATHS[name](), sampler)
+
+
+@every_sde
+@pytest.mark.parametrize("sampler", [row[0] for row in SDE_SAMPLERS])
+def test_a_mask_scales_the_noise_of_samplers_of_an_sde(name, sampler):
+    check_scaling(SDES[name](), sampler)
+
+
+def check_scaling(path, sampler):
+    """What a mask leaves of the noise stays in proportion all the way."""
+    mask = torch.rand(SHAPE, dtype=torch.float64)
     shaped, full, silent = (
-        states(PATHS[name](), sampler, m, 0)
+        states(path, sampler, m, 0)
         for m in (mask, torch.ones(SHAPE), torch.zeros(SHAPE))
     )
     torch.testing.assert_close(shaped - silent, mask * (full - silent))

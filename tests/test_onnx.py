@@ -1,6 +1,7 @@
 """ONNX files compute what torch computes, and need torch no more."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from conftest import CPU
 from examples_runs import EXAMPLES, run
 
 from galdse_brain import cli
+from galdse_brain.enhancer import Enhancer
 from galdse_brain.export import WIRING, write_folder
 from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.systems.few_steps import FewSteps
 from galdse_brain.to_onnx import FILES, write_onnx
 
 ort = pytest.importorskip("onnxruntime", reason="the extra [onnx] is missing")
@@ -76,6 +79,28 @@ def test_numpy_alone_walks_as_torch_does(folder, enhancer, num_steps):
     with torch.no_grad():
         theirs = enhancer._enhance(noisy[None], randn_like, num_steps)[0]
     assert np.abs(ours - theirs.numpy()).max() < 1e-4 * theirs.abs().max()
+
+
+def test_a_few_step_model_walks_as_the_system_in_it(
+    folder, enhancer, monkeypatch, tmp_path
+):
+    """By itself in its own steps, with numpy too."""
+    system = FewSteps(enhancer.system, 2)
+    few = Enhancer(system, enhancer.spec)
+    loaded = SimpleNamespace(
+        mods=SimpleNamespace(enhance_model=few),
+        hparams=SimpleNamespace(sample_rate=16000),
+    )
+    monkeypatch.setattr(
+        GALDSEEnhancement, "from_hparams", lambda *_, **__: loaded
+    )
+    write_onnx(tmp_path)
+    script = run(EXAMPLES / "onnx_enhance.py", *arguments(folder))
+    noisy = 0.3 * torch.randn(5000)
+    silent = script["Model"](tmp_path).enhance(noisy.numpy(), normal=np.zeros)
+    with torch.no_grad():
+        theirs = few._enhance(noisy[None], torch.zeros_like, 2)[0]
+    assert np.abs(silent - theirs.numpy()).max() < 1e-4 * theirs.abs().max()
 
 
 def arguments(folder):

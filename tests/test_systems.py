@@ -219,6 +219,36 @@ def test_few_steps_train_what_the_sampler_returns():
     assert len(calls) == 4 + 5
 
 
+def test_few_steps_train_the_system_inside_a_guided_one():
+    x_0, y = torch.randn(2, *SHAPE)
+    calls = []
+
+    def network(x_t, t):
+        calls.append(torch.is_grad_enabled())
+        return x_t / 2
+
+    system = FewSteps(guided(torch.rand(1), bridge(Gives(network))), 3)
+    calls.clear()
+    system(x_0, y, mse)
+    assert calls == [False, False, True]
+
+
+def test_the_noise_of_a_predictor_is_the_caller_s():
+    y, system = torch.randn(SHAPE), two_stage()
+    system.predictor = bridge(Gives(lambda x, t: x / 2))
+    zeros = torch.zeros_like
+    first, second = (system.enhance(y, zeros, 2) for _ in range(2))
+    assert torch.equal(first, second)
+    losses = [system(y, y, nothing, zeros)["predictor"] for _ in range(2)]
+    assert losses[0] == losses[1]
+
+
+def test_a_network_says_how_many_channels_it_is_made_for():
+    x_t, cond = torch.randn(1, 2, 16, 16), torch.randn(1, 3, 16, 16)
+    with pytest.raises(ValueError, match="for 2 channels of condition, got 3"):
+        net()(x_t, torch.ones(1), cond)
+
+
 def test_the_sampler_s_gradient_can_be_checked_by_a_difference():
     """For the one step of CRP the whole gradient is that of the last call."""
     x_0, y = torch.randn(2, *SHAPE, dtype=torch.float64)
@@ -386,6 +416,19 @@ def net():
         (lambda: SDES["bbed_052"](num_steps=0), "BBED.*at least 1, got 0"),
         (lambda: FewSteps(bridge(net()), 0), "num_steps.*at least 1, got 0"),
         (lambda: Ensemble(bridge(net()), None, 0), "num_draws.*got 0"),
+        (
+            lambda: FewSteps(Predictive(NCSNpp(8, cond_channels=0)), 1),
+            "FewSteps trains what a sampler .* Predictive has none",
+        ),
+        (lambda: Predictive(net()), "Predictive gives NCSNpp 0 .* for 2"),
+        (
+            lambda: guided(torch.ones(1), two_stage()),
+            "Guided gives its system a condition, which TwoStage does not",
+        ),
+        (
+            lambda: TwoStage(two_stage(), guided(torch.ones(1), bridge(None))),
+            "TwoStage gives its system a condition, which Guided does not",
+        ),
     ],
 )
 def test_parts_that_cannot_go_together_are_refused_when_built(build, message):

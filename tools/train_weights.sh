@@ -8,10 +8,10 @@
 # two runs: six_steps, then one_step, which goes on from it through one step of
 # the sampler. Learning rates and budgets are those of galdse_weights.yaml and
 # galdse_weights_crp.yaml; options hold for both: `--max_minutes 15 --device
-# cuda`. The same command with more minutes goes on from the states that it
-# finds in RUN. Each stage ends with its test, on pairs that neither training
-# nor selection has seen; then the validation pairs say how many steps the
-# packaged model should take.
+# cuda`. The same command with more minutes goes on from the state that it
+# finds in RUN; once the second stage has begun the first is left alone. Each
+# ends with its test, on pairs that neither training nor selection has seen;
+# then the validation pairs say how many steps the packaged model should take.
 set -euo pipefail
 if [ $# -lt 4 ]; then
     sed -n '2,5s/^# \{0,1\}//p' "$0" >&2
@@ -29,7 +29,7 @@ train() {
         "{speech_folders: ['$speech'], noise_folders: ['$noise'], items: $3}" \
         "${@:4}"
 }
-train galdse_weights "$run/six_steps" 4000 "$@"
+[ -d "$run/one_step/save" ] || train galdse_weights "$run/six_steps" 4000 "$@"
 train galdse_weights_crp "$run/one_step" 1600 \
     --start_from "$run/six_steps" "$@"
 model=$run/one_step/exported

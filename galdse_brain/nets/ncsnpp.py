@@ -160,8 +160,13 @@ class NCSNpp(nn.Module):
         -------
         x_0 : torch.Tensor
             Estimate, shape (B, 2, F, T). ValueError if F or T is not a
-            multiple of the stride.
+            multiple of the stride, or the condition has other channels.
         """
+        if cond.shape[1] != self.cond_channels:
+            raise ValueError(
+                f"NCSNpp is made for {self.cond_channels} channels of "
+                f"condition, got {cond.shape[1]}"
+            )
         if x_t.shape[2] % self.stride or x_t.shape[3] % self.stride:
             raise ValueError(
                 f"bins and frames must be multiples of {self.stride}, "

@@ -55,7 +55,10 @@ class ResidualShift(Path):
         if not kappa > 0:
             raise ValueError(f"kappa must be positive, got {kappa}")
         if num_steps < 2:
-            raise ValueError(f"num_steps must be at least 2, got {num_steps}")
+            raise ValueError(
+                "num_steps of ResidualShift must be at least 2, "
+                f"got {num_steps}"
+            )
         first = min(min_noise_level / kappa, min_noise_level)
         if not 0 < first < end_level <= 1:
             raise ValueError(

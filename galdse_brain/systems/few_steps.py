@@ -22,7 +22,7 @@ class FewSteps(nn.Module):
     Arguments
     ---------
     system : torch.nn.Module
-        A trained system.
+        A trained system with a sampler. ValueError if it has none.
     num_steps : int
         Steps in training, and in use unless others are asked for. ValueError
         if the system's path has not so many.
@@ -33,7 +33,14 @@ class FewSteps(nn.Module):
         for part in system.modules():
             if hasattr(part, "times"):
                 part.times(num_steps)  # ValueError if it has not so many.
-        system.sampler = partial(through_last_call, sampler=system.sampler)
+        walkers = [p for p in system.modules() if hasattr(p, "sampler")]
+        if not walkers:
+            raise ValueError(
+                "FewSteps trains what a sampler returns, but "
+                f"{type(system).__name__} has none"
+            )
+        for part in walkers:
+            part.sampler = partial(through_last_call, sampler=part.sampler)
         self.system = system
         self.num_steps = num_steps
 

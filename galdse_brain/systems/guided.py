@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from galdse_brain.systems.galdse import GALDSE
-from galdse_brain.systems.parts import check_condition
+from galdse_brain.systems.parts import check_hints
 
 
 class Guided(nn.Module):
@@ -30,7 +30,7 @@ class Guided(nn.Module):
         super().__init__()
         self.guidance = guidance
         self.system = system
-        check_condition(self, getattr(system, "net", None), 3)
+        check_hints(self, system, 3)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """Losses {name: scalar}: ``guidance`` and those of the system."""

@@ -5,6 +5,7 @@ Authors
 """
 
 from functools import partial
+from inspect import signature
 
 import torch
 
@@ -46,6 +47,40 @@ def check_condition(owner, net, channels):
         )
 
 
+def check_hints(owner, system, channels):
+    """ValueError if a system cannot be given so many channels of condition."""
+    if "cond" not in signature(system.enhance).parameters:
+        raise ValueError(
+            f"{type(owner).__name__} gives its system a condition, which "
+            f"{type(system).__name__} does not take"
+        )
+    check_condition(owner, system.net, channels)
+
+
+def part_with(system, name):
+    """The outermost part of a system that has an attribute of this name.
+
+    ValueError if there is none.
+    """
+    for part in system.modules():
+        if hasattr(part, name):
+            return part
+    raise ValueError(f"{type(system).__name__} has no {name}")
+
+
+def title(system):
+    """Name of a system's class, and of those that it is made around.
+
+    Example
+    -------
+    >>> title(torch.nn.Identity())
+    'Identity'
+    """
+    name = type(system).__name__
+    inner = getattr(system, "system", None)
+    return name if inner is None else f"{name} of {title(inner)}"
+
+
 def one_step(system, y, randn_like, num_steps=None):
     """What a system makes of (B, 2, F, T) in one step, a control."""
     return system.enhance(y, randn_like, num_steps=1)
@@ -53,14 +88,16 @@ def one_step(system, y, randn_like, num_steps=None):
 
 def controls(system):
     """Name to function, as ``system.enhance``, of the controls of a system."""
-    found = {"one step": partial(one_step, system)}
-    if any(hasattr(part, "guidance") for part in system.modules()):
-        found = {"mask alone": partial(mask_alone, system), **found}
+    found, parts = {}, list(system.modules())
+    if any(hasattr(part, "enhance_by_mask") for part in parts):
+        found["mask alone"] = partial(mask_alone, system)
+    if hasattr(system, "predict"):
+        found["predictor"] = system.predict
+    if any(hasattr(part, "times") for part in parts):
+        found["one step"] = partial(one_step, system)
     return found
 
 
 def mask_alone(system, y, randn_like=None, num_steps=None):
     """What the guidance in a system gives alone, ``(1 - M) y``, a control."""
-    while not hasattr(system, "guidance"):
-        system = system.system
-    return system.enhance_by_mask(y)
+    return part_with(system, "enhance_by_mask").enhance_by_mask(y)

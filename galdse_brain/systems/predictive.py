@@ -7,6 +7,8 @@ Authors
 import torch
 from torch import nn
 
+from galdse_brain.systems.parts import check_condition
+
 
 class Predictive(nn.Module):
     """Noisy spectrogram in, clean spectrogram out, no noise, no steps.
@@ -16,6 +18,7 @@ class Predictive(nn.Module):
 
     def __init__(self, net):
         super().__init__()
+        check_condition(self, net, 0)
         self.net = net
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from galdse_brain.systems.parts import check_condition
+from galdse_brain.systems.parts import check_hints
 
 
 class TwoStage(nn.Module):
@@ -30,11 +30,11 @@ class TwoStage(nn.Module):
         super().__init__()
         self.predictor = predictor
         self.system = system
-        check_condition(self, getattr(system, "net", None), 4)
+        check_hints(self, system, 4)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """Losses {name: scalar}: ``predictor`` and those of the system."""
-        first = self.predictor.enhance(y)
+        first = self.predictor.enhance(y, randn_like)
         cond = torch.cat([y, first], dim=1)
         return {
             "predictor": mse_loss(first, x_0),
@@ -43,7 +43,7 @@ class TwoStage(nn.Module):
 
     def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
-        first = self.predictor.enhance(y)
+        first = self.predictor.enhance(y, randn_like)
         cond = torch.cat([y, first], dim=1)
         return self.system.enhance(first, randn_like, num_steps, cond)
 
