@@ -13,7 +13,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --strict .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: $(INSTALLED) demo/corpus
 	$(BIN)/galdse enhance --overwrite --plot $(NOISY) -o demo/enhanced.wav

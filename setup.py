@@ -44,6 +44,12 @@ setup(
         "ray": ["ray[data]>=2.48,<2.64"],
         "demo": ["espeakng-loader"],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18"],
-        "dev": ["hypothesis", "pytest", "ruff==0.12.4", "yamllint==1.35.1"],
+        "dev": [
+            "hypothesis",
+            "pytest",
+            "pytest-xdist",
+            "ruff==0.12.4",
+            "yamllint==1.35.1",
+        ],
     },
 )
