@@ -4,13 +4,17 @@
 > python benchmarks/enhance.py [--seconds 2 10 30] [--steps 6 3]
       [--precision fp32 bf16] [--threads 1 2] [--markdown enhance.md]
 > python benchmarks/enhance.py --seconds 60 3600 --without-naive
+> python benchmarks/enhance.py --seconds 600 --without-naive --precision bf16
+      --device cuda [--compile] [--batch 16] --share
 
 Real-time factors are seconds of computing per second of audio, medians of
 repetitions in turn. The naive form (``naive.py`` in place of our denoiser, the
 guidance as it is) hears the whole recording at once, ours runs in pieces, from
 a stream of blocks. Memory is what enhancing adds to the largest resident size,
-each form in a process of its own. Weights do not change the speed: they are
-random, or those of --model.
+each form in a process of its own; on a GPU that of its tensors. --share adds
+hours of audio per minute, and the operations per second over those of large
+matrix products on the same device in the same precision. Weights do not change
+the speed: they are random, or those of --model.
 
 Authors
  * The galdse developers
@@ -18,23 +22,25 @@ Authors
 
 import argparse
 import sys
-from itertools import product
+from itertools import product, starmap
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from measure import (
+    highest,
     in_process,
     interleaved,
+    peak_mib,
     publish,
-    resident_mib,
     table,
 )
 from naive import NaiveNet
 
-from galdse_brain.cost import processor
+from galdse_brain.cost import hardware, multiplications
 from galdse_brain.enhancer import Enhancer
-from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.inference import PIECES_AT_ONCE, GALDSEEnhancement
 from galdse_brain.pieces import Pieces
 from galdse_brain.systems.parts import part_with
 
@@ -47,6 +53,18 @@ COLUMNS = (
 )
 
 
+SHARE = "hours per minute", "of matrix peak"
+
+
+class Setting(NamedTuple):
+    """What is enhanced, and how."""
+
+    seconds: int
+    steps: int
+    precision: str
+    threads: int
+
+
 class Callable(torch.nn.Module):
     """A function where a module is wanted."""
 
@@ -55,70 +73,86 @@ class Callable(torch.nn.Module):
         self.forward = function
 
 
-def enhancer(model, naive):
+def enhancer(naive, args):
     """Of an exported folder, or with random weights."""
-    if model:
-        found = GALDSEEnhancement.from_hparams(model).mods.enhance_model
+    if args.model:
+        found = GALDSEEnhancement.from_hparams(args.model).mods.enhance_model
     else:
         parts = load_hyperpyyaml(HPARAMS.read_text(encoding="utf-8"))
         found = Enhancer(parts["system"], parts["spec"]).eval()
+    at_once = args.batch or PIECES_AT_ONCE.get(args.device, 1)
+    found.pieces = found.pieces._replace(at_once=at_once)
+    system = part_with(found.system, "net")
     if naive:
-        system = part_with(found.system, "net")
         system.net = Callable(NaiveNet(system.net.state_dict()))
         found.pieces = Pieces(num_samples=10**12)
-    return found
+    if args.compile:
+        system.net = torch.compile(system.net)
+    return found.to(args.device)
 
 
-def prepared(naive, seconds, steps, precision, threads, model):
+def prepared(naive, setting, args):
     """A call without arguments that enhances."""
-    torch.set_num_threads(threads)
-    enhance = enhancer(model, naive).stream
-    dtype = DTYPES[precision]
+    torch.set_num_threads(setting.threads)
+    enhance, device = enhancer(naive, args).stream, args.device
+    dtype = DTYPES[setting.precision]
 
     def call():
         noise = torch.Generator().manual_seed(0)
         second = torch.randn(1, SAMPLE_RATE, generator=noise)
-        blocks = (second for _ in range(seconds))
-        cast = torch.autocast("cpu", dtype, dtype != torch.float32)
+        blocks = (second.to(device) for _ in range(setting.seconds))
+        cast = torch.autocast(device, dtype, dtype != torch.float32)
         with torch.no_grad(), cast:
-            for _ in enhance(blocks, num_steps=steps):
-                pass
+            for block in enhance(blocks, num_steps=setting.steps):
+                block.cpu()
 
     return call
 
 
-def times(naive, repeats, *setting):
+def times(naive, setting, args):
     """Seconds of ours, and before them those of naive if it is wanted."""
-    precise = (*setting[:2], "fp32", *setting[3:])
-    calls = {"naive": prepared(True, *precise)} if naive else {}
-    calls["ours"] = prepared(False, *setting)
-    return interleaved(calls, repeats)
+    forms = {"naive": True, "ours": False} if naive else {"ours": False}
+    calls = {name: prepared(n, setting, args) for name, n in forms.items()}
+    return interleaved(calls, args.repeats)
 
 
-def memory(naive, *setting):
+def memory(naive, setting, args):
     """MiB that enhancing adds."""
-    call = prepared(naive, *setting)
-    before = resident_mib()
+    call = prepared(naive, setting, args)
+    before = peak_mib(args.device)
     call()
-    return resident_mib() - before
+    return peak_mib(args.device) - before
 
 
-def row(naive, repeats, *setting):
+def share(second, setting, args):
+    """Hours of audio per minute, and share of the matrix peak."""
+    operations = 2 * multiplications(prepared(False, setting, args))
+    most = highest(args.device, DTYPES[setting.precision])
+    return (
+        f"{setting.seconds / 60 / second:.2f}",
+        f"{operations / second / most:.1%}",
+    )
+
+
+def row(setting, args):
     """One line of the table."""
-    seconds = setting[0]
-    found = in_process(times, naive, repeats, *setting)
-    mib = {"ours": in_process(memory, False, *setting)}
+    naive = not args.without_naive
+    found = in_process(times, naive, setting, args)
+    mib = {"ours": in_process(memory, False, setting, args)}
     if naive:
-        precise = (*setting[:2], "fp32", *setting[3:])
-        mib["naive"] = in_process(memory, True, *precise)
-    factor = {name: f"{time / seconds:.3f}" for name, time in found.items()}
+        precise = setting._replace(precision="fp32")
+        mib["naive"] = in_process(memory, True, precise, args)
+    factor = {n: f"{time / setting.seconds:.3f}" for n, time in found.items()}
     ratio = f"{found['naive'] / found['ours']:.2f}" if naive else ""
     rounded = {name: f"{value:.0f}" for name, value in mib.items()}
-    return (
-        *setting[:4],
+    cells = (
+        *setting,
         *(factor.get("naive", ""), factor["ours"], ratio),
         *(rounded.get("naive", ""), rounded["ours"]),
     )
+    if args.share:
+        cells += in_process(share, found["ours"], setting, args)
+    return cells
 
 
 def main():
@@ -133,14 +167,21 @@ def main():
     add("--without-naive", action="store_true", help="ours alone")
     add("--repeats", type=int, default=3)
     add("--markdown", type=Path, help="file to write the table to")
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--compile", action="store_true", help="the network by torch.compile")
+    add("--batch", type=int, help="pieces at once")
+    add("--share", action="store_true", help="two columns more, see above")
     args = parser.parse_args()
     rows = []
-    for setting in product(
-        args.seconds, args.steps, args.precision, args.threads, [args.model]
+    for setting in starmap(
+        Setting,
+        product(args.seconds, args.steps, args.precision, args.threads),
     ):
-        rows.append(row(not args.without_naive, args.repeats, *setting))
+        rows.append(row(setting, args))
         print(*rows[-1], file=sys.stderr, flush=True)
-    publish(f"{processor()}\n\n{table(COLUMNS, rows)}", args.markdown)
+    columns = COLUMNS + SHARE * args.share
+    name = hardware(args.device).partition(",")[0]  # Without threads
+    publish(f"{name}\n\n{table(columns, rows)}", args.markdown)
 
 
 if __name__ == "__main__":

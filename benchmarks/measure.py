@@ -9,6 +9,8 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 
+import torch
+
 from galdse_brain.cost import MIB, peak_memory
 
 
@@ -43,9 +45,32 @@ def interleaved(calls, repeats):
     return {name: statistics.median(all_[1:]) for name, all_ in times.items()}
 
 
-def resident_mib():
-    """Largest resident size of this process so far, in MiB."""
-    return peak_memory("cpu") / MIB
+def wait(device):
+    """Until a GPU has done what it was asked for."""
+    {"cuda": torch.cuda.synchronize}.get(device, lambda: None)()
+
+
+def seconds(call, device, repeats):
+    """Median time of a call, after two to warm up."""
+    times = []
+    for _ in range(repeats + 2):
+        wait(device)
+        start = time.perf_counter()
+        call()
+        wait(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[2:])
+
+
+def highest(device, dtype, repeats=5, size=2048):
+    """Operations per second of a square matrix product."""
+    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
+    return 2 * size**3 / seconds(lambda: a @ b, device, repeats)
+
+
+def peak_mib(device="cpu"):
+    """Most memory so far in MiB: of this process, on a GPU of its tensors."""
+    return peak_memory(device) / MIB
 
 
 def table(columns, rows):

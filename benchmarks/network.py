@@ -24,8 +24,8 @@ import torch
 from measure import (
     in_process,
     interleaved,
+    peak_mib,
     publish,
-    resident_mib,
     table,
 )
 from naive import NaiveNet
@@ -141,9 +141,9 @@ def compared(form, repeats, *args):
 def memory(*args):
     """MiB that a first call adds."""
     call = prepared(*args)
-    before = resident_mib()
+    before = peak_mib()
     call()
-    return resident_mib() - before
+    return peak_mib() - before
 
 
 def row(form, audio, threads, shape, args):

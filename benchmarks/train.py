@@ -17,14 +17,13 @@ Authors
 """
 
 import argparse
-import statistics
-import time
 from collections import Counter
 from functools import partial
 from io import StringIO
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from measure import highest, seconds
 from ruamel.yaml import YAML
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
@@ -37,25 +36,6 @@ from galdse_brain.mixing import AudioFiles, DynamicMixing
 from galdse_brain.recipe import read_recipe
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-def seconds(call, device, repeats):
-    """Median time of a call, after two to warm up."""
-    wait = {"cuda": torch.cuda.synchronize}.get(device, lambda: None)
-    times = []
-    for _ in range(repeats + 2):
-        wait()
-        start = time.perf_counter()
-        call()
-        wait()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[2:])
-
-
-def peak(device, dtype, repeats, size=2048):
-    """Operations per second of a square matrix product."""
-    a, b = torch.randn(2, size, size, device=device, dtype=dtype)
-    return 2 * size**3 / seconds(lambda: a @ b, device, repeats)
 
 
 def lstm_operations(system, call):
@@ -204,12 +184,12 @@ def main():
         for name, call in parts.items()
     }
     speed = operations / times["step"]
-    highest = peak(args.device, dtype, args.repeats)
+    most = highest(args.device, dtype)
     head = args.recipe, args.overrides, args.device, args.precision
     print(*head, f"{args.threads} threads", processor(), sep=", ")
     print(f"{1 / times['step']:.2f} steps/s, {operations / 1e9:.1f} Gop a step")
-    print(f"{speed / 1e9:.0f} Gop/s: {speed / highest:.1%} of", end=" ")
-    print(f"{highest / 1e9:.0f} in matrix products")
+    print(f"{speed / 1e9:.0f} Gop/s: {speed / most:.1%} of", end=" ")
+    print(f"{most / 1e9:.0f} in matrix products")
     print("| | seconds | share of a step |\n|---|---|---|")
     for name, value in times.items():
         print(f"| {name} | {value:.4f} | {value / times['step']:.0%} |")
