@@ -53,7 +53,7 @@ def main():
     noisy, clean = recording(args.noisy, args.clean, int(args.seconds * rate))
     cuts = {"one pass": Pieces(num_samples=len(noisy), overlap=0)}
     for length in LENGTHS:
-        overlap = length // 4 // 128 * 128
+        overlap = length // 12 // 128 * 128
         cuts[f"{length / rate:.2f} s"] = Pieces(length, overlap)
     made = {}
     for name, pieces in cuts.items():

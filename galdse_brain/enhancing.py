@@ -192,7 +192,7 @@ def load(source, device, precision, steps, chunk_seconds, batch_size):
         wanted = int(chunk_seconds * model.hparams.sample_rate)
         hops = spec.num_frames(wanted) - 1
         changes["num_samples"] = hops * spec.hop_length
-        changes["overlap"] = hops // 4 * spec.hop_length
+        changes["overlap"] = hops // 12 * spec.hop_length
     if batch_size is not None:
         changes["at_once"] = batch_size
     enhancer.pieces = enhancer.pieces._replace(**changes).checked()

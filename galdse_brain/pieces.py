@@ -25,7 +25,7 @@ class Pieces(NamedTuple):
     """
 
     num_samples: int = 65408  # 4.1 s, 512 frames
-    overlap: int = 16384
+    overlap: int = 5376  # 0.34 s, a twelfth
     at_once: int = 1
 
     def checked(self):
