@@ -99,7 +99,7 @@ def test_training_times_prefer_the_noisy_end_as_their_exponent_says():
     "change, message",
     [
         ({"kappa": 0}, "kappa must be positive, got 0"),
-        ({"num_steps": 1}, "num_steps must be at least 2, got 1"),
+        ({"num_steps": 1}, "ResidualShift must be at least 2, got 1"),
         ({"min_noise_level": 0}, "0 < first < end_level"),
         ({"end_level": 1.5}, "end_level 1.5"),
     ],
