@@ -1,11 +1,11 @@
-"""Long recordings in overlapping pieces of one length, as a stream.
+"""Long recordings in overlapping pieces, as a stream.
 
 Authors
  * The galdse developers
 """
 
 import math
-from itertools import islice
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import torch
@@ -14,19 +14,27 @@ import torch
 class Pieces(NamedTuple):
     """How a recording is cut.
 
+    The last piece takes what is left, half as much to one and a half times as
+    much as the others: nothing is heard twice but what neighbours share.
+
     Arguments
     ---------
     num_samples : int
-        Length of a piece. A recording up to this length is one piece.
+        Length of a piece but the last.
     overlap : int
         Samples that neighbours share, at most half a piece.
     at_once : int
         Pieces in one batch: more are faster on a GPU, not on a CPU.
     """
 
-    num_samples: int = 65408  # 4.1 s, 512 frames
-    overlap: int = 5376  # 0.34 s, a twelfth
+    num_samples: int = 32640  # 2 s, 256 frames, as in training
+    overlap: int = 2688  # 0.17 s, a twelfth
     at_once: int = 1
+
+    @property
+    def most(self):
+        """Samples of the longest piece; no longer recording is cut."""
+        return self.num_samples * 3 // 2
 
     def checked(self):
         """Self; ValueError if the numbers make no cut."""
@@ -45,9 +53,6 @@ class Pieces(NamedTuple):
     def cut(self, blocks):
         """Overlapping pieces of a recording that comes in blocks.
 
-        All are equally long: the last starts earlier than the others would
-        instead of being padded.
-
         Arguments
         ---------
         blocks : iterable of torch.Tensor
@@ -58,31 +63,27 @@ class Pieces(NamedTuple):
         start : int
             First sample of the piece.
         piece : torch.Tensor
-            Shape (C, num_samples); of a shorter recording all of it.
+            Shape (C, n).
 
         Example
         -------
-        >>> blocks = torch.arange(11.0).view(1, -1).split(4, dim=1)
+        >>> blocks = torch.arange(14.0).view(1, -1).split(4, dim=1)
         >>> for start, piece in Pieces(6, 2).cut(blocks):
         ...     print(start, piece.int().tolist())
         0 [[0, 1, 2, 3, 4, 5]]
         4 [[4, 5, 6, 7, 8, 9]]
-        5 [[5, 6, 7, 8, 9, 10]]
+        8 [[8, 9, 10, 11, 12, 13]]
         """
         hop = self.num_samples - self.overlap
-        start, passed, ahead = 0, None, None
+        start, ahead = 0, None
         for block in blocks:
             ahead = block if ahead is None else torch.cat([ahead, block], -1)
-            while ahead.shape[-1] > self.num_samples:
+            while ahead.shape[-1] > self.most:
                 yield start, ahead[..., : self.num_samples]
-                passed, ahead = ahead[..., :hop], ahead[..., hop:]
+                ahead = ahead[..., hop:]
                 start += hop
-        if ahead is None:
-            return
-        end = start + ahead.shape[-1]
-        if passed is not None:
-            ahead = torch.cat([passed, ahead], -1)[..., -self.num_samples :]
-        yield end - ahead.shape[-1], ahead
+        if ahead is not None:
+            yield start, ahead
 
     def stream(self, blocks, process):
         """Cut, process in batches, and join.
@@ -103,9 +104,10 @@ class Pieces(NamedTuple):
         return join(self._processed(self.cut(blocks), process))
 
     def _processed(self, pieces, process):
-        while batch := list(islice(pieces, self.at_once)):
-            starts, waves = zip(*batch)
-            yield from zip(starts, process(torch.stack(waves), starts))
+        for _, alike in groupby(pieces, lambda piece: piece[1].shape):
+            while batch := list(islice(alike, self.at_once)):
+                starts, waves = zip(*batch)
+                yield from zip(starts, process(torch.stack(waves), starts))
 
 
 def join(pieces):

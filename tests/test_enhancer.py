@@ -78,7 +78,7 @@ def test_items_with_equally_many_frames_run_together(identity):
     assert sorted(shapes) == [(1, 8), (1, 16), (2, 64)]
 
 
-def test_a_long_item_runs_in_pieces_of_one_length(identity):
+def test_a_long_item_runs_in_pieces_several_at_once(identity):
     identity.pieces = Pieces(7 * 128, 128, at_once=3)
     identity(torch.randn(1, 10000))
     shapes = [shape for shape, _ in identity.system.calls]
