@@ -25,6 +25,7 @@ from torch.ao.quantization import quantize_dynamic
 from galdse_brain.cost import processor
 from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.memory import keep_freed_memory
 from galdse_brain.metrics import pesq_wb
 
 FRAMES_PER_SECOND = 125
@@ -68,6 +69,7 @@ def main():
     add("--repeats", type=int, default=5)
     add("--markdown", type=Path, help="file to write the table to")
     args = parser.parse_args()
+    keep_freed_memory()
     if len(args.folders) not in (0, 2):
         parser.error("give the folders of noisy and of clean speech, or none")
     files = paired(dict(zip(("noisy", "clean"), args.folders))).values()

@@ -12,12 +12,13 @@ from concurrent.futures import ProcessPoolExecutor
 import torch
 
 from galdse_brain.cost import MIB, peak_memory
+from galdse_brain.memory import keep_freed_memory
 
 
 def in_process(function, *args):
     """What a function returns in a new process of its own."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(1, spawn, keep_freed_memory) as pool:
         return pool.submit(function, *args).result()
 
 

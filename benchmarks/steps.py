@@ -29,6 +29,7 @@ from galdse_brain.cost import processor
 from galdse_brain.effort import set_precision
 from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.memory import keep_freed_memory
 from galdse_brain.metrics import pesq_wb, si_sdr
 from galdse_brain.samplers import deterministic, markov, unwrapped, walk
 from galdse_brain.systems.parts import part_with
@@ -133,6 +134,7 @@ def main():
     add("--markdown", type=Path, help="file to write the table to")
     add("--figure", type=Path, help="picture to write")
     args = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     model = GALDSEEnhancement.from_hparams(args.model)
     _, own = walker(model)

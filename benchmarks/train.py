@@ -32,6 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from galdse_brain.cost import processor, recorded_calls
 from galdse_brain.enhancer import normalize
+from galdse_brain.memory import keep_freed_memory
 from galdse_brain.mixing import AudioFiles, DynamicMixing
 from galdse_brain.recipe import read_recipe
 
@@ -158,6 +159,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     torch.set_float32_matmul_precision("high")  # As SpeechBrain does: TF32.
     hparams = built(args.recipe, args.overrides)

@@ -17,6 +17,7 @@ from galdse_brain.enhancing import add_enhance
 from galdse_brain.evaluate import evaluate_folders, write_report
 from galdse_brain.export import export_published, export_run, publish
 from galdse_brain.inputs import is_folder
+from galdse_brain.memory import keep_freed_memory
 from galdse_brain.scoring import all_metrics
 from galdse_brain.to_onnx import write_onnx
 
@@ -24,6 +25,7 @@ from galdse_brain.to_onnx import write_onnx
 def main(argv=None):
     """Run a command; the exit code is 1 if anything failed."""
     args = parser().parse_args(argv)
+    keep_freed_memory()
     # What ends a job on a cluster, or closes a terminal, should leave no half
     # file either; what is ignored, as under nohup, stays so.
     ends = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]

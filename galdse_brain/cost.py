@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from galdse_brain.memory import keep_freed_memory
 from galdse_brain.metrics import SAMPLE_RATE
 
 MIB = 2**20
@@ -165,8 +166,9 @@ def cost(enhancer, device, seconds=4, repeats=3):
     repeats : int
         The time is their median, after one call to warm up.
     """
+    spawn = get_context("spawn")
     args = deepcopy(enhancer).cpu(), device, seconds, repeats
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, spawn, keep_freed_memory) as pool:
         return pool.submit(_measured, *args).result()
 
 

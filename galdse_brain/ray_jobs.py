@@ -9,6 +9,7 @@ from pathlib import Path
 import ray
 
 from galdse_brain.jobs import Outcome, run_jobs
+from galdse_brain.memory import keep_freed_memory
 
 RETRIES = 3
 
@@ -25,6 +26,7 @@ class Worker:
     """
 
     def __init__(self, load, how):
+        keep_freed_memory()
         self.model, self.how = load(), how
 
     def __call__(self, row):

@@ -13,6 +13,7 @@ FLOORS = {
     "noise": 0,
     "released": 0,
     "pieces": 0,
+    "memory": 0,
     "streams": 0,
     "audio": 0,
     "jobs": 1,

@@ -20,9 +20,11 @@ from voicebank_prepare import prepare_voicebank
 
 from galdse_brain.brain import EnhancementBrain
 from galdse_brain.export import export_run
+from galdse_brain.memory import keep_freed_memory
 from galdse_brain.recipe import read_recipe, save_resolved
 
 if __name__ == "__main__":
+    keep_freed_memory()
     hparams_file, run_opts, overrides = sb.parse_arguments(sys.argv[1:])
     ddp_init_group(run_opts)
     hparams = load_hyperpyyaml(read_recipe(hparams_file, overrides))
