@@ -8,13 +8,14 @@
       --device cuda [--compile] [--batch 16] --share
 
 Real-time factors are seconds of computing per second of audio, medians of
-repetitions in turn. The naive form (``naive.py`` in place of our denoiser, the
-guidance as it is) hears the whole recording at once, ours runs in pieces, from
-a stream of blocks. Memory is what enhancing adds to the largest resident size,
-each form in a process of its own; on a GPU that of its tensors. --share adds
-hours of audio per minute, and the operations per second over those of large
-matrix products on the same device in the same precision. Weights do not change
-the speed: they are random, or those of --model.
+repetitions in turn, each form in a process of its own. The naive form
+(``naive.py`` in place of our denoiser, the guidance as it is) hears the whole
+recording at once in fp32, ours runs in pieces, from a stream of blocks, and
+keeps freed memory as the command does; with --kept the naive form does, too.
+Memory is what enhancing adds to the largest resident size, on a
+GPU to its tensors. --share adds hours of audio per minute, and the operations
+per second over those of large matrix products on the same device in the same
+precision. Weights do not change the speed: they are random, or of --model.
 
 Authors
  * The galdse developers
@@ -28,14 +29,7 @@ from typing import NamedTuple
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from measure import (
-    highest,
-    in_process,
-    interleaved,
-    peak_mib,
-    publish,
-    table,
-)
+from measure import Form, highest, in_process, in_processes, publish, table
 from naive import NaiveNet
 
 from galdse_brain.cost import hardware, multiplications
@@ -109,21 +103,6 @@ def prepared(naive, setting, args):
     return call
 
 
-def times(naive, setting, args):
-    """Seconds of ours, and before them those of naive if it is wanted."""
-    forms = {"naive": True, "ours": False} if naive else {"ours": False}
-    calls = {name: prepared(n, setting, args) for name, n in forms.items()}
-    return interleaved(calls, args.repeats)
-
-
-def memory(naive, setting, args):
-    """MiB that enhancing adds."""
-    call = prepared(naive, setting, args)
-    before = peak_mib(args.device)
-    call()
-    return peak_mib(args.device) - before
-
-
 def share(second, setting, args):
     """Hours of audio per minute, and share of the matrix peak."""
     operations = 2 * multiplications(prepared(False, setting, args))
@@ -136,22 +115,22 @@ def share(second, setting, args):
 
 def row(setting, args):
     """One line of the table."""
-    naive = not args.without_naive
-    found = in_process(times, naive, setting, args)
-    mib = {"ours": in_process(memory, False, setting, args)}
-    if naive:
-        precise = setting._replace(precision="fp32")
-        mib["naive"] = in_process(memory, True, precise, args)
-    factor = {n: f"{time / setting.seconds:.3f}" for n, time in found.items()}
-    ratio = f"{found['naive'] / found['ours']:.2f}" if naive else ""
-    rounded = {name: f"{value:.0f}" for name, value in mib.items()}
+    forms = {"ours": Form(prepared, (False, setting, args))}
+    if not args.without_naive:
+        given = True, setting._replace(precision="fp32"), args
+        forms["naive"] = Form(prepared, given, keeps_memory=args.kept)
+    found = in_processes(forms, args.repeats, args.device)
+    ours = found["ours"].seconds
+    factor = {n: f"{f.seconds / setting.seconds:.3f}" for n, f in found.items()}
+    ratio = {n: f"{f.seconds / ours:.2f}" for n, f in found.items()}
+    mib = {n: f"{f.mib:.0f}" for n, f in found.items()}
     cells = (
         *setting,
-        *(factor.get("naive", ""), factor["ours"], ratio),
-        *(rounded.get("naive", ""), rounded["ours"]),
+        *(factor.get("naive", ""), factor["ours"], ratio.get("naive", "")),
+        *(mib.get("naive", ""), mib["ours"]),
     )
     if args.share:
-        cells += in_process(share, found["ours"], setting, args)
+        cells += in_process(share, ours, setting, args)
     return cells
 
 
@@ -165,6 +144,7 @@ def main():
     add("--threads", type=int, nargs="+", default=[1, 2])
     add("--model", help="exported folder, instead of random weights")
     add("--without-naive", action="store_true", help="ours alone")
+    add("--kept", action="store_true", help="naive keeps memory, too")
     add("--repeats", type=int, default=3)
     add("--markdown", type=Path, help="file to write the table to")
     add("--device", default="cpu", help="cpu or cuda")

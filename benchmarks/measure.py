@@ -8,18 +8,108 @@ import multiprocessing
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from typing import NamedTuple
 
+import numpy
 import torch
 
 from galdse_brain.cost import MIB, peak_memory
 from galdse_brain.memory import keep_freed_memory
 
+SPAWN = multiprocessing.get_context("spawn")
+
 
 def in_process(function, *args):
     """What a function returns in a new process of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawn, keep_freed_memory) as pool:
+    with ProcessPoolExecutor(1, SPAWN, keep_freed_memory) as pool:
         return pool.submit(function, *args).result()
+
+
+class Form(NamedTuple):
+    """A way to compute something, in a process of its own.
+
+    Arguments
+    ---------
+    prepare : callable
+        (*args) -> a call without arguments, made in the process.
+    args : tuple
+        For ``prepare``.
+    keeps_memory : bool
+        Whether the process keeps freed memory, as the command's does.
+    """
+
+    prepare: callable
+    args: tuple
+    keeps_memory: bool = True
+
+
+class Found(NamedTuple):
+    """What was measured of a form."""
+
+    seconds: float  # median
+    mib: float  # that the first call added to the largest resident size
+    output: numpy.ndarray  # of the last call, or None
+
+
+def in_processes(forms, repeats, device="cpu"):
+    """Forms, each in a process of its own, all in turn.
+
+    Arguments
+    ---------
+    forms : dict
+        Name -> ``Form``. What they hold is in memory together.
+    repeats : int
+        Rounds that count, after one for the memory and to warm up.
+    device : str
+        Where the calls compute.
+
+    Returns
+    -------
+    found : dict
+        Name -> ``Found``. What disturbs the machine disturbs all of them.
+    """
+    with ExitStack() as stack:
+        pools = {
+            name: stack.enter_context(
+                ProcessPoolExecutor(1, SPAWN, _prepare, form)
+            )
+            for name, form in forms.items()
+        }
+        runs = {name: [] for name in forms}
+        for _ in range(repeats + 1):
+            for name, pool in pools.items():
+                runs[name].append(pool.submit(_run, device).result())
+        return {
+            name: Found(
+                statistics.median(seconds for seconds, _ in all_[1:]),
+                all_[0][1],
+                pools[name].submit(_output).result(),
+            )
+            for name, all_ in runs.items()
+        }
+
+
+_prepared = {}  # What a process of ``in_processes`` holds.
+
+
+def _prepare(prepare, args, keeps_memory):
+    if keeps_memory:
+        keep_freed_memory()
+    _prepared["call"] = prepare(*args)
+
+
+def _run(device):
+    before, start = peak_mib(device), time.perf_counter()
+    output = _prepared["call"]()
+    wait(device)
+    found = time.perf_counter() - start, peak_mib(device) - before
+    _prepared["output"] = None if output is None else output.numpy()
+    return found
+
+
+def _output():
+    return _prepared["output"]
 
 
 def interleaved(calls, repeats):

@@ -119,7 +119,7 @@ class Enhancer(nn.Module):
         groups = {}
         for i, n in enumerate(samples):
             frames = self.spec.num_frames(n)
-            long = n > self.pieces.most
+            long = n > self.pieces.longest
             groups.setdefault((frames, n if long else 0), []).append(i)
         return groups.values()
 

@@ -70,7 +70,7 @@ def add_enhance(commands):
     add(
         "--chunk-seconds",
         type=number(float, 0.1, 3600),
-        help="length of the pieces",
+        help="length of the pieces; the last has half to one and a half of it",
     )
     add("--batch-size", type=number(int, 1), help="pieces at once")
     add("--overwrite", action="store_true", help="enhance again what is there")

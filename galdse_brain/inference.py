@@ -22,7 +22,7 @@ from galdse_brain.jobs import planned, run_jobs, saved
 from galdse_brain.released import FOLDER
 from galdse_brain.streams import first, mixed, resampled, resampled_length
 
-PIECES_AT_ONCE = {"cuda": 16}
+PIECES_AT_ONCE = {"cuda": 32}
 NEEDED = "hyperparams.yaml", "enhance_model.*"
 
 

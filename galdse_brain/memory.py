@@ -5,26 +5,36 @@ Authors
 """
 
 import ctypes
+import os
 import platform
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # As in glibc's malloc.h.
 
 
 def keep_freed_memory():
-    """Keeps the memory of freed tensors, for all that this process computes.
+    """Keeps the memory of freed tensors for the next ones of this process.
 
-    glibc hands large blocks back to the kernel when they are freed, and the
-    kernel zeroes every page of the next ones: a third of the time of an
-    enhancement, half of a training step, on two CPU cores. Kept, memory stays
-    about at its peak until the process ends. With other C libraries nothing
-    is changed. The command line and ``train.py`` call it; in your own process
-    it is your choice.
+    By default glibc hands large blocks back to the kernel when they are freed,
+    and the kernel zeroes every page of the next ones (``benchmarks/network.py
+    --kept`` says what that costs). Kept, memory stays at its peak or somewhat
+    above it until the process ends; forked processes start without it. In
+    threads other than the main one, blocks above 64 MiB go back all the same.
+    With other C libraries nothing is changed. The command, its Ray workers
+    and ``train.py`` call it; in your own process it is your choice.
 
     Example
     -------
     >>> keep_freed_memory()
     """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_TRIM_THRESHOLD, -1)
-        mallopt(M_MMAP_MAX, 0)
+    KEEP.get(platform.libc_ver()[0], lambda: None)()
+
+
+def _keep_with_glibc():
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_TRIM_THRESHOLD, -1)
+    libc.mallopt(M_MMAP_MAX, 0)
+    # Else each worker of a data loader would hold the pages, too.
+    os.register_at_fork(before=lambda: libc.malloc_trim(0))
+
+
+KEEP = {"glibc": _keep_with_glibc}  # By the C library.

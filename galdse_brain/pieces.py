@@ -27,12 +27,12 @@ class Pieces(NamedTuple):
         Pieces in one batch: more are faster on a GPU, not on a CPU.
     """
 
-    num_samples: int = 32640  # 2 s, 256 frames, as in training
+    num_samples: int = 32640  # 2 s, 256 frames: a crop of galdse.yaml
     overlap: int = 2688  # 0.17 s, a twelfth
     at_once: int = 1
 
     @property
-    def most(self):
+    def longest(self):
         """Samples of the longest piece; no longer recording is cut."""
         return self.num_samples * 3 // 2
 
@@ -78,7 +78,7 @@ class Pieces(NamedTuple):
         start, ahead = 0, None
         for block in blocks:
             ahead = block if ahead is None else torch.cat([ahead, block], -1)
-            while ahead.shape[-1] > self.most:
+            while ahead.shape[-1] > self.longest:
                 yield start, ahead[..., : self.num_samples]
                 ahead = ahead[..., hop:]
                 start += hop

@@ -31,7 +31,7 @@ def test_an_identity_gives_the_recording_back(pieces, total, block, channels):
     torch.testing.assert_close(joined, recording, rtol=1e-6, atol=0)
     *others, last = (size[-1] for size in sizes)
     assert set(others) <= {pieces.num_samples}
-    assert last <= pieces.most
+    assert last <= pieces.longest
     assert max(size[0] for size in sizes) <= pieces.at_once
 
 
@@ -62,7 +62,7 @@ def test_no_piece_is_shorter_than_half_or_longer_than_one_and_a_half(
     pieces, total
 ):
     lengths = {p.shape[-1] for _, p in pieces.cut([torch.zeros(1, total)])}
-    if total > pieces.most:
+    if total > pieces.longest:
         assert pieces.num_samples / 2 < min(lengths)
         assert max(lengths) <= 1.5 * pieces.num_samples
     else:
