@@ -19,10 +19,12 @@ from galdse_brain.inputs import (
     tensor,
 )
 from galdse_brain.jobs import planned, run_jobs, saved
+from galdse_brain.memory import release_freed_memory
 from galdse_brain.released import FOLDER
 from galdse_brain.streams import first, mixed, resampled, resampled_length
 
 PIECES_AT_ONCE = {"cuda": 32}
+RELEASE_AFTER = 60  # Seconds of audio; files of many lengths leave gaps.
 NEEDED = "hyperparams.yaml", "enhance_model.*"
 
 
@@ -56,6 +58,7 @@ class GALDSEEnhancement(Pretrained):
     ):
         super().__init__(modules, hparams, run_opts, freeze_params)
         enhancer = self.mods.enhance_model
+        self.unreleased = 0  # Samples since memory was given back.
         at_once = PIECES_AT_ONCE.get(self.device_type, enhancer.pieces.at_once)
         enhancer.pieces = enhancer.pieces._replace(at_once=at_once)
 
@@ -243,5 +246,9 @@ class GALDSEEnhancement(Pretrained):
             with self._context():
                 block = next(blocks, None)
             if block is None:
-                return
+                break
+            self.unreleased += block.shape[-1]
             yield block.float().detach().cpu()
+        if self.unreleased > RELEASE_AFTER * self.hparams.sample_rate:
+            release_freed_memory()
+            self.unreleased = 0

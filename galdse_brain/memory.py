@@ -17,10 +17,10 @@ def keep_freed_memory():
     By default glibc hands large blocks back to the kernel when they are freed,
     and the kernel zeroes every page of the next ones (``benchmarks/network.py
     --kept`` says what that costs). Kept, memory stays at its peak or somewhat
-    above it until the process ends; forked processes start without it. In
-    threads other than the main one, blocks above 64 MiB go back all the same.
-    With other C libraries nothing is changed. The command, its Ray workers
-    and ``train.py`` call it; in your own process it is your choice.
+    above it until ``release_freed_memory``; forked processes start without it.
+    In threads other than the main one, blocks above 64 MiB go back all the
+    same. With other C libraries nothing is changed. The command, its Ray
+    workers and ``train.py`` call it; in your own process it is your choice.
 
     Example
     -------
@@ -29,12 +29,28 @@ def keep_freed_memory():
     KEEP.get(platform.libc_ver()[0], lambda: None)()
 
 
+def release_freed_memory():
+    """Gives back what is free now: tensors of many sizes leave gaps.
+
+    Example
+    -------
+    >>> release_freed_memory()
+    """
+    RELEASE.get(platform.libc_ver()[0], lambda: None)()
+
+
 def _keep_with_glibc():
     libc = ctypes.CDLL(None)
     libc.mallopt(M_TRIM_THRESHOLD, -1)
     libc.mallopt(M_MMAP_MAX, 0)
     # Else each worker of a data loader would hold the pages, too.
-    os.register_at_fork(before=lambda: libc.malloc_trim(0))
+    os.register_at_fork(before=_release_with_glibc)
 
 
-KEEP = {"glibc": _keep_with_glibc}  # By the C library.
+def _release_with_glibc():
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+# By the C library.
+KEEP = {"glibc": _keep_with_glibc}
+RELEASE = {"glibc": _release_with_glibc}

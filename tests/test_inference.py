@@ -12,6 +12,7 @@ from conftest import CPU, make_unchanged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from galdse_brain import inference
 from galdse_brain.audio import Waveform
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.pieces import Pieces
@@ -487,3 +488,14 @@ def test_a_folder_of_files_keeps_names_and_subfolders(
     assert all(one.skipped for one in again)
     anew = unchanged.enhance_folder(noisy, made, overwrite=True)
     assert not any(one.skipped for one in anew)
+
+
+def test_memory_is_given_back_after_every_minute_of_audio(tiny, monkeypatch):
+    released = []
+    monkeypatch.setattr(
+        inference, "release_freed_memory", lambda: released.append(True)
+    )
+    monkeypatch.setattr(inference, "RELEASE_AFTER", 0.1)
+    for _ in range(7):
+        tiny.enhance_waveform(noise(1, 800), 16000)  # 0.05 s
+    assert len(released) == 2

@@ -1,4 +1,4 @@
-"""Memory that is kept is there at once."""
+"""Memory that is kept is there at once, until it is given back."""
 
 import platform
 import subprocess
@@ -6,9 +6,13 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries are as is"
+)
+# In a process of their own: what they set holds until its end.
 FAULTS = """
 import resource
-from galdse_brain.memory import keep_freed_memory
+from galdse_brain.memory import keep_freed_memory, release_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,18 +24,46 @@ print(faults())
 keep_freed_memory()
 faults()
 print(faults())
+release_freed_memory()
+print(faults())
 """
 
 
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="other C libraries are as is"
-)
-def test_what_was_freed_is_used_again_without_page_faults():
+def test_what_was_freed_is_used_again_without_page_faults_until_released():
     done = subprocess.run(
         [sys.executable, "-c", FAULTS],
         capture_output=True,
         text=True,
         check=True,
     )
-    by_default, kept = map(int, done.stdout.split())
+    by_default, kept, released = map(int, done.stdout.split())
     assert kept < by_default / 10
+    assert kept < released / 10
+
+
+FORKED = """
+import multiprocessing
+from pathlib import Path
+from galdse_brain.memory import keep_freed_memory
+
+def resident():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+keep_freed_memory()
+bytearray(64 * 2**20)
+print(resident())
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    print(pool.apply(resident))
+"""
+
+
+def test_forked_processes_start_without_what_was_kept():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept, forked = map(int, done.stdout.split())
+    assert kept - forked > 48 * 1024
