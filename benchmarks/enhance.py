@@ -2,7 +2,7 @@
 """Enhancement from waveform to waveform against one pass of the naive form.
 
 > python benchmarks/enhance.py [--seconds 2 10 30] [--steps 6 3]
-      [--precision fp32 bf16] [--threads 1 2] [--markdown enhance.md]
+      [--precision fp32 bf16] [--threads 1 2] [--kept] [--markdown enhance.md]
 > python benchmarks/enhance.py --seconds 60 3600 --without-naive
 > python benchmarks/enhance.py --seconds 600 --without-naive --precision bf16
       --device cuda [--compile] [--batch 16] --share
@@ -12,10 +12,10 @@ repetitions in turn, each form in a process of its own. The naive form
 (``naive.py`` in place of our denoiser, the guidance as it is) hears the whole
 recording at once in fp32, ours runs in pieces, from a stream of blocks, and
 keeps freed memory as the command does; with --kept the naive form does, too.
-Memory is what enhancing adds to the largest resident size, on a
-GPU to its tensors. --share adds hours of audio per minute, and the operations
-per second over those of large matrix products on the same device in the same
-precision. Weights do not change the speed: they are random, or of --model.
+Memory is what enhancing adds to the largest resident size, on a GPU to its
+tensors. --share adds hours of audio per minute, and the operations per second
+over those of large matrix products on the same device in the same precision.
+Weights do not change the speed: they are random, or those of --model.
 
 Authors
  * The galdse developers

@@ -2,15 +2,15 @@
 """One call of the denoiser against the textbook form, on the same weights.
 
 > python benchmarks/network.py [--seconds 2 4 10 30] [--threads 1 2]
-      [--forms fp32 bf16 onnx] [--training] [--markdown network.md]
+      [--forms fp32 bf16 onnx] [--training] [--kept] [--markdown network.md]
 
 The textbook form (``naive.py``) and ours take turns, each in a process of its
 own: ratio of their medians, and largest difference of their outputs, whose
 standard deviation is printed beside it. Ours keeps freed memory, as the command
 does; with --kept the textbook form does, too. Memory is what a first call adds
-to the largest resident size. With --training, forward and
-backward on 8 crops of 256 frames instead. Weights are random, so that outputs
-are not zero, or those of --model.
+to the largest resident size. With --training, forward and backward on 8 crops
+of 256 frames instead. Weights are random, so that outputs are not zero, or
+those of --model.
 
 Authors
  * The galdse developers

@@ -1,5 +1,9 @@
 """Costs are those that were counted by hand."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +13,7 @@ from galdse_brain.cost import (
     cudnn_rnn_flops,
     multiplications,
     network_calls,
+    peak_memory,
     recorded_calls,
 )
 from galdse_brain.enhancer import Enhancer
@@ -95,3 +100,13 @@ def test_the_cost_of_an_enhancer_is_told(small_system):
     assert "thread" in told["hardware"]
     assert float(told["GMAC per second of audio"]) > 0.1
     assert 50 < float(told["peak memory"].split()[0]) < 1e5
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="no other way to know"
+)
+def test_what_the_parent_has_used_is_no_memory_of_a_new_process():
+    held = b"x" * 2**30
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert pool.submit(peak_memory, "cpu").result() < len(held)
+    assert peak_memory("cpu") > len(held)

@@ -9,7 +9,15 @@ import pytest
 pytestmark = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="other C libraries are as is"
 )
-# In a process of their own: what they set holds until its end.
+
+
+def printed(script):
+    """Numbers of a process of its own: what it sets holds until its end."""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return map(int, done.stdout.split())
+
+
 FAULTS = """
 import resource
 from galdse_brain.memory import keep_freed_memory, release_freed_memory
@@ -30,13 +38,7 @@ print(faults())
 
 
 def test_what_was_freed_is_used_again_without_page_faults_until_released():
-    done = subprocess.run(
-        [sys.executable, "-c", FAULTS],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    by_default, kept, released = map(int, done.stdout.split())
+    by_default, kept, released = printed(FAULTS)
     assert kept < by_default / 10
     assert kept < released / 10
 
@@ -59,11 +61,5 @@ with multiprocessing.get_context("fork").Pool(1) as pool:
 
 
 def test_forked_processes_start_without_what_was_kept():
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    kept, forked = map(int, done.stdout.split())
+    kept, forked = printed(FORKED)
     assert kept - forked > 48 * 1024
