@@ -17,7 +17,7 @@ setup(
     packages=find_packages(include=["galdse_brain", "galdse_brain.*"]),
     package_data={
         "galdse_brain": ["hparams/*.yaml", "*.jinja"],
-        "galdse_brain.released": ["*"],
+        "galdse_brain.released": ["*/*"],
     },
     entry_points={"console_scripts": ["galdse = galdse_brain.cli:main"]},
     python_requires=">=3.10",

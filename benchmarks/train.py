@@ -31,7 +31,6 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from galdse_brain.cost import processor, recorded_calls
-from galdse_brain.enhancer import normalize
 from galdse_brain.memory import keep_freed_memory
 from galdse_brain.mixing import AudioFiles, DynamicMixing
 from galdse_brain.recipe import read_recipe
@@ -74,9 +73,10 @@ class Step:
         )
         shape = 2, hparams["batch_size"], hparams["segment_samples"]
         clean, noise = 0.1 * torch.randn(*shape, device=device)
-        self.wavs = normalize(clean + noise, clean)
+        spec = self.modules["spec"]
+        self.wavs = spec.normalize(clean + noise, clean)
         with torch.no_grad(), recorded_calls(self.system) as calls:
-            self.y, self.x_0 = map(self.modules["spec"], self.wavs)
+            self.y, self.x_0 = map(spec, self.wavs)
             self.losses()
         # Of several calls the last one
         self.networks = dict(calls)
@@ -90,7 +90,7 @@ class Step:
     def losses(self):
         """Name to loss of the system."""
         with self.cast():
-            y, x_0 = map(self.modules["spec"], self.wavs)
+            y, x_0 = map(spec, self.wavs)
             return self.system(x_0, y, self.modules["objective"])
 
     def backward(self):

@@ -1,114 +1,87 @@
 #!/usr/bin/env python3
-"""Enhance a 16 kHz file with ONNX Runtime and NumPy alone, no torch.
+"""Enhance a mono file at the model's rate with ONNX Runtime, without torch.
 
-> galdse export RUN exported --onnx
-> python onnx_enhance.py exported noisy.wav enhanced.wav [--steps 3]
-
-Authors
- * The galdse developers
+> galdse export light model --onnx
+> python onnx_enhance.py model noisy.wav enhanced.wav
 """
 
-import argparse
 import json
-from pathlib import Path
+import sys
 
 import numpy as np
-import onnxruntime
+import onnxruntime as ort
 import soundfile
 
 
-def session(path, threads):
-    """A network: named arrays -> array."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    found = onnxruntime.InferenceSession(str(path), options)
-    return found, lambda **inputs: found.run(None, inputs)[0]
-
-
 class Model:
-    """The files that ``galdse export --onnx`` writes.
+    """The networks of a folder, and the numbers around them as attributes."""
 
-    Arguments
-    ---------
-    folder : str or pathlib.Path
-        With ``guidance.onnx`` and ``denoiser.onnx``.
-    threads : int
-        Of ONNX Runtime; 0 is one for each core.
-    """
-
-    def __init__(self, folder, threads=0):
-        _, self.guidance = session(Path(folder) / "guidance.onnx", threads)
-        found, self.denoiser = session(Path(folder) / "denoiser.onnx", threads)
-        metadata = found.get_modelmeta().custom_metadata_map
-        self.numbers = json.loads(metadata["galdse"])
-        n_fft = self.numbers["n_fft"]
-        self.window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    def __init__(self, folder, threads=1):
+        how = ort.SessionOptions()
+        how.intra_op_num_threads, how.enable_cpu_mem_arena = threads, False
+        paths = (f"{folder}/{name}.onnx" for name in ("guidance", "denoiser"))
+        self.guidance, self.net = (ort.InferenceSession(p, how) for p in paths)
+        meta = self.net.get_modelmeta().custom_metadata_map
+        vars(self).update(json.loads(meta["galdse"]))
+        self.window = np.sin(np.pi * np.arange(self.n_fft) / self.n_fft) ** 2
+        self.half = self.n_fft // 2
 
     def spectrogram(self, wav):
-        """Compressed spectrogram (1, 2, F, T) of samples (N,)."""
-        n_fft, hop = self.numbers["n_fft"], self.numbers["hop_length"]
-        multiple = self.numbers["frame_multiple"]
-        frames = -(-(-(-len(wav) // hop) + 1) // multiple) * multiple
+        """Samples (N,) to a compressed spectrogram (1, 2, F, T)."""
+        hop, multiple = self.hop_length, self.frame_multiple
+        frames = max(-(-len(wav) // hop), self.half // hop + 1) + 1
+        frames = -(-frames // multiple) * multiple
         wav = np.pad(wav, (0, (frames - 1) * hop - len(wav)))
-        wav = np.pad(wav, n_fft // 2, mode="reflect")
-        at = hop * np.arange(frames)[:, None] + np.arange(n_fft)
-        stft = np.fft.rfft(self.window * wav[at]).T
-        gain = np.maximum(np.abs(stft), 1e-8) ** (self.numbers["alpha"] - 1)
-        stft = self.numbers["beta"] * gain * stft
-        return np.stack([stft.real, stft.imag])[None].astype(np.float32)
+        wav = np.pad(wav, self.half, mode="reflect")
+        at = hop * np.arange(frames)[:, None] + np.arange(self.n_fft)
+        z = np.fft.rfft(self.window * wav[at]).T
+        z = self.beta * np.maximum(np.abs(z), 1e-8) ** (self.alpha - 1) * z
+        return np.stack([z.real, z.imag])[None].astype("float32")
 
     def waveform(self, spec, num_samples):
-        """Samples (num_samples,) of a compressed spectrogram."""
-        n_fft, hop = self.numbers["n_fft"], self.numbers["hop_length"]
-        stft = (spec[0, 0] + 1j * spec[0, 1]) / self.numbers["beta"]
-        gain = np.maximum(np.abs(stft), 1e-8) ** (1 / self.numbers["alpha"] - 1)
-        frames = np.fft.irfft((gain * stft).T, n_fft) * self.window
-        wav = np.zeros(hop * (len(frames) - 1) + n_fft)
-        weight = np.zeros_like(wav)
+        """Compressed spectrogram (1, 2, F, T) to samples (N,)."""
+        z = (spec[0, 0] + 1j * spec[0, 1]) / self.beta
+        z = np.maximum(np.abs(z), 1e-8) ** (1 / self.alpha - 1) * z
+        frames = np.fft.irfft(z.T, self.n_fft) * self.window
+        wav, weight = np.zeros((2, len(frames) * self.hop_length + self.n_fft))
         for i, frame in enumerate(frames):
-            wav[hop * i : hop * i + n_fft] += frame
-            weight[hop * i : hop * i + n_fft] += self.window**2
-        inside = slice(n_fft // 2, n_fft // 2 + num_samples)
-        return wav[inside] / weight[inside]
+            at = slice(i * self.hop_length, i * self.hop_length + self.n_fft)
+            wav[at] += frame
+            weight[at] += self.window**2
+        return (wav / weight.clip(1e-11))[self.half : self.half + num_samples]
 
-    def enhance(self, wav, num_steps=None, normal=None):
-        """Enhanced samples (N,) of a noisy waveform at the model's rate.
-
-        Arguments
-        ---------
-        wav : numpy.ndarray
-            Shape (N,). All of it at once: cut what is longer than a minute.
-        num_steps : int, optional
-            Calls of the denoiser, by default the model's own.
-        normal : callable, optional
-            Shape -> standard normal noise.
-        """
+    def enhance_piece(self, wav, num_steps=None, normal=None):
+        """Samples (N,) of a few seconds, all heard at once."""
         normal = normal or np.random.default_rng(0).standard_normal
-        num_steps = num_steps or self.numbers["num_steps"]
-        peak = max(np.abs(wav).max(), 1e-8)
+        num_steps = self.num_steps if num_steps is None else num_steps
+        peak = max(np.abs(wav).max(), 1e-8) if self.by_peak else 1
         y = self.spectrogram(wav / peak)
-        mask = self.guidance(y=y)
-        x = y + self.numbers["start_std"] * mask * normal(y.shape)
-        for t, *weights in self.numbers["steps"][str(num_steps)]:
-            given = {"x_t": x.astype(np.float32), "y": y, "mask": mask}
-            x_hat = self.denoiser(t=np.array([t]), **given)
+        mask, estimate, *cond = self.guidance.run(None, {"y": y})
+        x = y + self.start_std * mask * normal(y.shape)
+        for t, *weights in self.steps[str(num_steps)] if num_steps else ():
+            names = (given.name for given in self.net.get_inputs())
+            given = x.astype("float32"), np.array([t], "int64"), *cond
+            (x_hat,) = self.net.run(None, dict(zip(names, given)))
             parts = x, x_hat, y, mask * normal(y.shape)
             x = sum(weight * part for weight, part in zip(weights, parts))
-        return self.waveform(x, len(wav)) * peak
+        return self.waveform(x if num_steps else estimate, len(wav)) * peak
 
-
-def main():
-    """Enhance a file."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="folder with the .onnx files")
-    parser.add_argument("noisy")
-    parser.add_argument("enhanced")
-    parser.add_argument("--steps", type=int, help="calls of the denoiser")
-    args = parser.parse_args()
-    noisy, rate = soundfile.read(args.noisy, dtype="float32")
-    enhanced = Model(args.model).enhance(noisy, args.steps)
-    soundfile.write(args.enhanced, enhanced, rate)
+    def enhance(self, wav, num_steps=None):
+        """Samples (N,) in pieces that fade into each other, with context."""
+        size, shared, context = self.num_samples, self.overlap, self.context
+        made = np.zeros(len(wav))
+        for start in range(0, max(len(wav) - shared, 1), size - shared):
+            first = max(start - context, 0)
+            heard = wav[first : start + size + context]
+            piece = self.enhance_piece(heard, num_steps)[start - first :][:size]
+            fade = np.linspace(0, 1, shared)[: len(piece)] if start else 1
+            made[start : start + shared] *= 1 - fade
+            piece[:shared] *= fade
+            made[start : start + size] += piece
+        return made
 
 
 if __name__ == "__main__":
-    main()
+    folder, noisy, enhanced = sys.argv[1:]
+    wav, rate = soundfile.read(noisy, dtype="float32")
+    soundfile.write(enhanced, Model(folder).enhance(wav), rate)

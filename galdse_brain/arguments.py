@@ -10,7 +10,7 @@ import math
 import torch
 
 from galdse_brain.effort import AUTO_STEPS, fixed_steps
-from galdse_brain.released import FOLDER
+from galdse_brain.released import DEFAULT, NAMES
 
 
 def new_command(commands, name, run):
@@ -26,8 +26,9 @@ def add_model(add, name, **options):
     """Add the argument that says which model is meant."""
     add(
         name,
-        default=str(FOLDER),
-        help="exported folder or name on the hub; default: the package's own",
+        default=DEFAULT,
+        help=f"{' or '.join(NAMES)} of the package, an exported folder, or a "
+        "name on the hub; default: %(default)s",
         **options,
     )
 
@@ -49,7 +50,7 @@ def number(kind, low, high=math.inf):
 
 def steps(text):
     """For argparse: what tells the number of steps from a model."""
-    return AUTO_STEPS.get(text) or fixed_steps(number(int, 1)(text))
+    return AUTO_STEPS.get(text) or fixed_steps(number(int, 0)(text))
 
 
 def device(name):

@@ -14,7 +14,7 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 from torch.nn.functional import mse_loss
 
-from galdse_brain.enhancer import Enhancer, normalize
+from galdse_brain.enhancer import Enhancer
 from galdse_brain.evaluate import read, write_report
 from galdse_brain.ranks import gathered, place, shard
 from galdse_brain.report import Report, trained_on
@@ -61,7 +61,9 @@ class EnhancementBrain(Trainer):
         }
 
     def _enhancer(self, enhance):
-        return Enhancer(SimpleNamespace(enhance=enhance), self.modules["spec"])
+        pieces = self.hparams.enhancer["pieces"]
+        system = SimpleNamespace(enhance=enhance)
+        return Enhancer(system, self.modules["spec"], pieces)
 
     def make_dataloader(
         self, dataset, stage, ckpt_prefix="dataloader-", **loader_kwargs
@@ -81,8 +83,8 @@ class EnhancementBrain(Trainer):
         if stage != sb.Stage.TRAIN:
             return self.enhance(SYSTEM, noisy, lengths)
         clean, noisy = self.hparams.augment(clean, noisy)
-        noisy, clean = normalize(noisy, clean)
         spec = self.modules["spec"]
+        noisy, clean = spec.normalize(noisy, clean)
         return self.modules["system"](
             spec(clean), spec(noisy), self.modules["objective"]
         )
@@ -99,7 +101,8 @@ class EnhancementBrain(Trainer):
         batch, spec = batch.to(self.device), self.modules["spec"]
         for i, (clean, noisy) in enumerate(zip(*self.unpadded(batch))):
             enhanced = predictions[i, : len(clean)]
-            _, *pair = normalize(*(w[None] for w in (noisy, enhanced, clean)))
+            wavs = (wav[None] for wav in (noisy, enhanced, clean))
+            _, *pair = spec.normalize(*wavs)
             self.errors.append(mse_loss(*(spec(wav) for wav in pair)))
             at, name = place(len(self.errors) - 1), batch.id[i]
             if stage == sb.Stage.TEST:
@@ -212,7 +215,8 @@ class EnhancementBrain(Trainer):
 
     def note_facts(self):
         """What judges and repeats the test; before it, lest it be lost."""
-        enhancer = Enhancer(self.ema.module, self.modules["spec"])
+        pieces = self.hparams.enhancer["pieces"]
+        enhancer = Enhancer(self.ema.module, self.modules["spec"], pieces)
         self.facts = {"seed": self.hparams.seed, "checkpoint": self.tested}
         if if_main_process():
             self.facts |= self.hparams.cost(enhancer, self.device)

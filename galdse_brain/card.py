@@ -138,6 +138,58 @@ def scores_text(about):
     return "\n\n".join(lines)
 
 
+LISTED = "pesq", "estoi", "si_sdr", "dnsmos_ovrl"
+
+
+def models_text(abouts):
+    """Table and lines on models for people who choose one.
+
+    Arguments
+    ---------
+    abouts : dict
+        Name to the content of ``config.json``, with ``cost``, ``summary``,
+        ``licence`` and scores.
+
+    Returns
+    -------
+    text : str
+    """
+    labels = [LABELS[name].partition(",")[0] for name in LISTED]
+    rows, lines, hardware = [], [], set()
+    for name, about in abouts.items():
+        cost, scores = about["cost"], about["scores"][SYSTEM]
+        trained = trained_on(about["losses"])
+        speed, _, _ = cost["real-time factor"].partition(" ")
+        hardware.add(cost["hardware"])
+        rows.append(
+            [
+                name,
+                f"{about['parameters']:,}",
+                cost["GMAC per second of audio"],
+                speed,
+                *(
+                    f"{scores[metric]['mean']:.3f}" + " †" * (metric in trained)
+                    for metric in LISTED
+                ),
+                about["licence"],
+            ]
+        )
+        lines.append(f"{name}: {about['summary']}")
+    header = ["model", "parameters", "GMAC/s", "RTF", *labels, "licence"]
+    pairs = {about["test_pairs"] for about in abouts.values()}
+    return "\n".join(
+        [
+            markdown(header, rows),
+            "",
+            *lines,
+            "",
+            f"Scores of {', '.join(map(str, pairs))} test pairs of "
+            "VoiceBank-DEMAND; † part of the training loss. RTF: time of 30 s "
+            f"of audio over 30 s, {', '.join(sorted(hardware))}.",
+        ]
+    )
+
+
 def _cell(cell):
     if cell is None:
         return "–"

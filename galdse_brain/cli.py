@@ -5,19 +5,28 @@ Authors
 """
 
 import argparse
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 from speechbrain.utils.fetching import fetch
 
 from galdse_brain.arguments import add_model, new_command, number
+from galdse_brain.card import models_text
 from galdse_brain.compare import compare, compare_table
 from galdse_brain.enhancing import add_enhance
 from galdse_brain.evaluate import evaluate_folders, write_report
-from galdse_brain.export import export_published, export_run, publish
+from galdse_brain.export import (
+    export_model,
+    export_published,
+    export_run,
+    publish,
+)
 from galdse_brain.inputs import is_folder
 from galdse_brain.memory import keep_freed_memory
+from galdse_brain.released import FOLDER, NAMES, packaged
 from galdse_brain.scoring import all_metrics
 from galdse_brain.to_onnx import write_onnx
 
@@ -52,7 +61,7 @@ def parser():
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for add in (add_enhance, _evaluate, _compare):
         add(commands)
-    for add in (_export, _convert, _publish, _info):
+    for add in (_export, _convert, _publish, _info, _models):
         add(commands)
     return top
 
@@ -113,13 +122,23 @@ def _add_folder(add, example, required=False):
 
 def _export(commands):
     add = new_command(commands, "export", export).add_argument
-    add("run_folder", metavar="RUN_FOLDER", help="output_folder of a training")
+    add(
+        "run_folder",
+        metavar="RUN",
+        help="output_folder of a training, or a model",
+    )
     _add_folder(add, example="noisy file to put in; default: of the test")
 
 
 def export(args):
-    """Make a folder that from_hparams loads, from a trained run."""
-    out = export_run(args.run_folder, args.output, args.example, args.overwrite)
+    """Make a folder that from_hparams loads, from a trained run or a model."""
+    source = Path(packaged(args.run_folder))
+    if (source / "enhance_model.ckpt").is_file():
+        if args.example:
+            args.misuse("--example is for a training; a model has its own")
+        out = export_model(source, args.output, args.overwrite)
+    else:
+        out = export_run(source, args.output, args.example, args.overwrite)
     if args.onnx:
         write_onnx(out)
     print(out)
@@ -165,8 +184,22 @@ def _info(commands):
 
 def info(args):
     """Say what a model is: parameters, steps, training, scores."""
-    is_folder(args.model, "config.json")
-    print(fetch("config.json", args.model).read_text(encoding="utf-8"))
+    source = str(packaged(args.model))
+    is_folder(source, "config.json")
+    print(fetch("config.json", source).read_text(encoding="utf-8"))
+
+
+def _models(commands):
+    new_command(commands, "models", models)
+
+
+def models(args):
+    """List the models of the package: size, cost, scores, what each is for."""
+    found = {
+        name: json.loads((FOLDER / name / "config.json").read_text("utf-8"))
+        for name in NAMES
+    }
+    print(models_text(found))
 
 
 if __name__ == "__main__":

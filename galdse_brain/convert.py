@@ -215,7 +215,7 @@ def converted(path, averaged=True):
             for name, our_name in names.items()
         }
     )
-    return Enhancer(system, parts["spec"]).eval(), yaml
+    return Enhancer(system, parts["spec"], parts["pieces"]).eval(), yaml
 
 
 def _check_has(problem, needed, found):

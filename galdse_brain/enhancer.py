@@ -9,23 +9,7 @@ from torch import nn
 
 from galdse_brain.noise import placed_randn_like
 from galdse_brain.pieces import Pieces
-
-
-def peak(wav):
-    """Largest magnitude of each waveform (..., N), shape (..., 1)."""
-    return wav.abs().amax(dim=-1, keepdim=True)
-
-
-def normalize(noisy, *others):
-    """Divides waveforms (B, N) by the peak of ``noisy``; silence stays.
-
-    Example
-    -------
-    >>> normalize(torch.tensor([[1.0, -4.0]]), torch.tensor([[2.0, 2.0]]))
-    [tensor([[ 0.2500, -1.0000]]), tensor([[0.5000, 0.5000]])]
-    """
-    scale = peak(noisy).clamp(min=1e-8)
-    return [wav / scale for wav in (noisy, *others)]
+from galdse_brain.systems.parts import keep_statistics
 
 
 class Enhancer(nn.Module):
@@ -54,29 +38,18 @@ class Enhancer(nn.Module):
         num_steps=None,
     ):
         super().__init__()
-        if num_steps is not None and num_steps < 1:
-            raise ValueError(f"num_steps must be at least 1, got {num_steps}")
+        if num_steps is not None and num_steps < 0:
+            raise ValueError(f"num_steps must be at least 0, got {num_steps}")
         self.num_steps = num_steps
         self.system = system
         self.spec = spec
         self.pieces = pieces
         self.register_load_state_dict_post_hook(_check_fit)
-        self._keep_statistics()
+        keep_statistics(self)
 
     def train(self, mode=True):
-        """As of any module, but batch normalisation stays as it is in use.
-
-        With the statistics of a batch its items would depend on each other,
-        and every call would move what was trained.
-        """
-        super().train(mode)
-        self._keep_statistics()
-        return self
-
-    def _keep_statistics(self):
-        for part in self.modules():
-            if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                part.eval()
+        """As of any module, but batch normalisation stays as it is in use."""
+        return keep_statistics(super().train(mode))
 
     def forward(self, noisy, lengths=None, seed=0, num_steps=None):
         """Enhance a batch; each item as if it were alone.
@@ -157,9 +130,11 @@ class Enhancer(nn.Module):
         return self.pieces.stream(blocks, process)
 
     def _enhance(self, noisy, randn_like, num_steps):
-        y = self.spec(*normalize(noisy))
+        scale = self.spec.scale(noisy)
+        y = self.spec(noisy / scale)
         x_0 = self.system.enhance(y, randn_like, num_steps)
-        return self.spec.inverse(x_0, noisy.shape[1]) * peak(noisy)
+        wav = self.spec.inverse(x_0, noisy.shape[1]) * scale
+        return wav.where(noisy.any(-1, keepdim=True), 0)  # Silence stays.
 
 
 def _padded(wav, num_samples):

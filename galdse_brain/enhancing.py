@@ -58,7 +58,8 @@ def add_enhance(commands):
         type=steps,
         default=own_steps,
         metavar="N",
-        help="calls of the network; auto: the fewest that keep the scores",
+        help="calls of the network, 0: the guidance alone; auto: the fewest "
+        "that keep the scores",
     )
     add("--seed", type=number(int, 0), default=0, help="of the noise")
     add(
@@ -185,17 +186,16 @@ def load(source, device, precision, steps, chunk_seconds, batch_size):
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{source} cannot be loaded: {reason}") from error
     set_precision(model, precision)
-    enhancer, changes = model.mods.enhance_model, {}
+    enhancer = model.mods.enhance_model
     enhancer.num_steps = steps(model)
+    spec, pieces = enhancer.spec, enhancer.pieces
     if chunk_seconds is not None:
-        spec = enhancer.spec
         wanted = int(chunk_seconds * model.hparams.sample_rate)
-        hops = spec.num_frames(wanted) - 1
-        changes["num_samples"] = hops * spec.hop_length
-        changes["overlap"] = hops // 12 * spec.hop_length
+        samples = (spec.num_frames(wanted) - 1) * spec.hop_length
+        pieces = pieces.scaled(samples, spec.hop_length, spec.frame_multiple)
     if batch_size is not None:
-        changes["at_once"] = batch_size
-    enhancer.pieces = enhancer.pieces._replace(**changes).checked()
+        pieces = pieces._replace(at_once=batch_size)
+    enhancer.pieces = pieces.checked()
     return model
 
 

@@ -123,7 +123,9 @@ def with_controls(wavs, enhancer):
     noisy = wavs[REFERENCE]
     made = {REFERENCE: noisy}
     for title, enhance in controls(enhancer.system).items():
-        control = Enhancer(SimpleNamespace(enhance=enhance), enhancer.spec)
+        control = Enhancer(
+            SimpleNamespace(enhance=enhance), enhancer.spec, enhancer.pieces
+        )
         with torch.inference_mode():
             made[title] = control(noisy[None])[0][0]
     return {**made, **wavs}

@@ -6,6 +6,7 @@ Authors
 
 import json
 import math
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +20,7 @@ import torch
 from galdse_brain.card import card
 from galdse_brain.convert import converted
 from galdse_brain.cost import network_calls
+from galdse_brain.released import packaged
 from galdse_brain.results import Results
 from galdse_brain.runs import (
     best_checkpoint,
@@ -34,6 +36,7 @@ WIRING = """
 enhance_model: !new:galdse_brain.enhancer.Enhancer
   system: !ref <system>
   spec: !ref <spec>
+  pieces: !ref <pieces>
 
 modules:
   enhance_model: !ref <enhance_model>
@@ -160,7 +163,7 @@ def write_folder(out, yaml, enhancer, about, example, overwrite=False):
     out : str or pathlib.Path
         The folder to make.
     yaml : str
-        HyperPyYAML with ``sample_rate``, ``system`` and ``spec``.
+        HyperPyYAML with ``sample_rate``, ``system``, ``spec`` and ``pieces``.
     enhancer : Enhancer
         Built from it, with its weights.
     about : dict
@@ -195,13 +198,55 @@ def write_folder(out, yaml, enhancer, about, example, overwrite=False):
         name: tensor.detach().cpu()
         for name, tensor in enhancer.float().state_dict().items()
     }
+
+    def write(folder):
+        torch.save(weights, folder / "enhance_model.ckpt")
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        soundfile.write(folder / "example.wav", samples, rate)
+
+    return _placed(out, write)
+
+
+def export_model(folder, out, overwrite=False):
+    """Copy an exported folder, such as one that comes with the package.
+
+    Arguments
+    ---------
+    folder, out : str or pathlib.Path
+        The model, and the folder to make.
+    overwrite : bool
+        As for ``export_run``.
+
+    Returns
+    -------
+    out : pathlib.Path
+        FileNotFoundError if there is no such model.
+    """
+    check_complete(folder)
+    out = Path(out).absolute()
+    _check_free(out, overwrite)
+
+    def write(half):
+        for name in FILES:
+            shutil.copyfile(Path(folder) / name, half / name)
+
+    return _placed(out, write)
+
+
+def check_complete(folder):
+    """FileNotFoundError names what an exported folder lacks."""
+    missing = [name for name in FILES if not (Path(folder) / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder} has no {missing[0]}: export first")
+
+
+def _placed(out, write):
+    """The folder ``out`` with what ``write`` puts into another one first."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".galdse-", dir=out.parent) as folder:
         half = Path(folder)
-        torch.save(weights, half / "enhance_model.ckpt")
-        for name, text in texts.items():
-            (half / name).write_text(text, encoding="utf-8")
-        soundfile.write(half / "example.wav", samples, rate)
+        write(half)
         out.mkdir(exist_ok=True)
         for name in FILES:
             (half / name).replace(out / name)
@@ -228,7 +273,8 @@ def publish(folder, repo_id, private=False):
     Arguments
     ---------
     folder : str or pathlib.Path
-        What ``export_run`` wrote; FileNotFoundError names what is missing.
+        What ``export_run`` wrote, or the name of a packaged model;
+        FileNotFoundError names what is missing.
     repo_id : str
         Such as ``user/galdse``.
     private : bool
@@ -239,9 +285,8 @@ def publish(folder, repo_id, private=False):
     url : str
         Of the commit.
     """
-    missing = [name for name in FILES if not (Path(folder) / name).is_file()]
-    if missing:
-        raise FileNotFoundError(f"{folder} has no {missing[0]}: export first")
+    folder = packaged(folder)
+    check_complete(folder)
     huggingface_hub.create_repo(repo_id, private=private, exist_ok=True)
     return str(
         huggingface_hub.upload_folder(

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from speechbrain.dataio import audio_io
 
-from galdse_brain.enhancer import normalize
-
 
 class Gallery:
     """Writes enhanced waveforms, and a picture of some.
@@ -58,7 +56,7 @@ class Gallery:
         except ImportError as error:
             warnings.warn(str(error), stacklevel=1)  # Once, not every time.
             return
-        y = self.spec(*normalize(noisy[None]))
+        y = self.spec(*self.spec.normalize(noisy[None]))
         frames = len(noisy) // self.spec.hop_length + 1
         spectrograms(
             _file(self.picture_folder, f"{name}.png"),

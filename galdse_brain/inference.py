@@ -20,7 +20,7 @@ from galdse_brain.inputs import (
 )
 from galdse_brain.jobs import planned, run_jobs, saved
 from galdse_brain.memory import release_freed_memory
-from galdse_brain.released import FOLDER
+from galdse_brain.released import DEFAULT, packaged
 from galdse_brain.streams import first, mixed, resampled, resampled_length
 
 PIECES_AT_ONCE = {"cuda": 32}
@@ -63,14 +63,14 @@ class GALDSEEnhancement(Pretrained):
         enhancer.pieces = enhancer.pieces._replace(at_once=at_once)
 
     @classmethod
-    def from_hparams(cls, source=FOLDER, *args, savedir=None, **kwargs):
+    def from_hparams(cls, source=DEFAULT, *args, savedir=None, **kwargs):
         """Load an exported folder, or a repository of the Hugging Face hub.
 
         Arguments
         ---------
         source : str or pathlib.Path
-            The folder, or a name such as ``user/model``; by default the model
-            that comes with the package.
+            The folder, a name such as ``user/model``, or that of a model
+            that comes with the package: ``light`` or ``galdse``.
         *args, savedir, **kwargs
             As SpeechBrain's ``from_hparams``. A local folder is read where it
             is; from the hub every model gets a folder of its own in
@@ -82,7 +82,7 @@ class GALDSEEnhancement(Pretrained):
             FileNotFoundError if there is no such folder. ValueError if its
             weights do not fit.
         """
-        source = str(source)
+        source = str(packaged(source))
         if is_folder(source, *NEEDED):
             savedir = None
         if savedir is not None:

@@ -4,8 +4,11 @@ Authors
  * The galdse developers
 """
 
+import math
+
 import torch
 from torch import nn
+from torch.nn.functional import mse_loss
 
 TINY = 1e-8
 FADED = 4096
@@ -28,6 +31,101 @@ class NegSISNR(nn.Module):
         signal = target.square().sum(-1) + TINY
         error = (estimate - target).square().sum(-1) + TINY
         return -10 * torch.log10(signal / error).mean()
+
+
+class NegSNR(nn.Module):
+    """Negative SNR in dB, for which level and delay count.
+
+    ``-10 log10 (c^2 / ((e - c)^2 + floor c^2))`` of sums over an item, both
+    with ``quiet`` added, below which nothing counts.
+
+    Arguments
+    ---------
+    floor : float
+        What error is as good as none, as a share of the clean power.
+    quiet : float
+        Energy of an item, in samples squared.
+
+    Example
+    -------
+    >>> clean = torch.ones(1, 16000)
+    >>> [round(float(NegSNR()(g * clean, clean)), 1) for g in (0.5, 0.9, 1.0)]
+    [-6.0, -19.6, -30.0]
+    """
+
+    def __init__(self, floor=1e-3, quiet=1e-2):
+        super().__init__()
+        self.floor, self.quiet = floor, quiet
+
+    def forward(self, estimate, clean):
+        """Mean over the batch of waveforms (B, N); lower is better."""
+        signal = clean.square().sum(-1)
+        error = (estimate - clean).square().sum(-1) + self.floor * signal
+        ratio = (signal + self.quiet) / (error + self.quiet)
+        return -10 * torch.log10(ratio).mean()
+
+
+class CompressedSpectra(nn.Module):
+    """Distance of the spectra of two waveforms, compressed by a power.
+
+    Spectra of waveforms and not of estimates: what no waveform has, an
+    inconsistent spectrogram, counts as what is heard of it. The weighted mean
+    squared errors of magnitudes ``|z|^exponent`` and of bins
+    ``|z|^exponent exp(j angle(z))`` (as arXiv 2101.09249, sec. 2.3).
+
+    Arguments
+    ---------
+    exponent : float
+        Of the compression.
+    magnitude_weight, bin_weight : float
+        Of the two errors.
+    n_fft, hop_length : int
+        Of the transform, in samples; the window is Hann's.
+
+    Example
+    -------
+    >>> wav = torch.randn(2, 1600)
+    >>> CompressedSpectra()(wav, wav)
+    tensor(0.)
+    """
+
+    def __init__(
+        self,
+        exponent=0.3,
+        magnitude_weight=21.0,
+        bin_weight=9.0,
+        n_fft=510,
+        hop_length=128,
+    ):
+        super().__init__()
+        self.exponent = exponent
+        self.weights = magnitude_weight, bin_weight
+        self.n_fft, self.hop_length = n_fft, hop_length
+        window = torch.hann_window(n_fft)
+        self.register_buffer("window", window, persistent=False)
+
+    def forward(self, estimate, clean):
+        """Mean over waveforms (B, N); lower is better."""
+        pair = self.compressed(estimate), self.compressed(clean)
+        magnitudes, bins = zip(*pair)
+        by_magnitude, by_bin = self.weights
+        return by_magnitude * mse_loss(*magnitudes) + by_bin * 2 * mse_loss(
+            *bins
+        )
+
+    def compressed(self, wav):
+        """Magnitudes (B, F, T) and bins (B, F, T, 2) of waveforms (B, N)."""
+        z = torch.stft(
+            wav,
+            self.n_fft,
+            self.hop_length,
+            window=self.window,
+            return_complex=True,
+        )
+        bins = torch.view_as_real(z)
+        magnitude = (bins.square().sum(-1) + TINY).sqrt()
+        gain = magnitude ** (self.exponent - 1)
+        return magnitude**self.exponent, gain[..., None] * bins
 
 
 def filter_by_fft(wav, a, b, clamp):
@@ -63,6 +161,11 @@ class PESQLoss(nn.Module):
     ITU-T P.862 at 16 kHz without time alignment, from the package torch-pesq
     (extra ``train``): 0 for identical signals, larger is worse.
 
+    Arguments
+    ---------
+    limit : float, optional
+        An item counts no more than this, and has no gradient beyond.
+
     Example
     -------
     >>> wav = torch.randn(2, 16000)
@@ -70,8 +173,9 @@ class PESQLoss(nn.Module):
     tensor(True)
     """
 
-    def __init__(self):
+    def __init__(self, limit=None):
         super().__init__()
+        self.limit = math.inf if limit is None else limit
         # Imported here, so that enhancement needs no training package.
         import torch_pesq.loss
 
@@ -98,7 +202,7 @@ class PESQLoss(nn.Module):
         # Powers up to 1e7 on a Bark scale do not survive half precision.
         with torch.autocast(estimate.device.type, enabled=False):
             error = self.disturbance(clean.float(), estimate.float())
-        return error.mean().float()
+        return error.clamp(max=self.limit).mean().float()
 
 
 class Objective(nn.Module):
@@ -112,6 +216,9 @@ class Objective(nn.Module):
         Name to a module (estimate, clean) -> scalar, such as
         ``torch.nn.MSELoss``. Without any error on the waveform nothing is
         inverted.
+    stages : dict, optional
+        Name of an estimate on the way, such as ``guidance``, to the Objective
+        of it. One that is not here counts by its squared error.
 
     Example
     -------
@@ -121,20 +228,36 @@ class Objective(nn.Module):
     >>> clean = spec(torch.randn(2, 896))
     >>> objective(clean, clean)
     {'mse': tensor(0.), 'l1': tensor(0.)}
+    >>> sorted(objective(clean, clean, guidance=clean))
+    ['guidance', 'l1', 'mse']
+    >>> first = Objective(spec, {}, {"snr": NegSNR()})
+    >>> objective = Objective(spec, {"mse": nn.MSELoss()}, {}, {"first": first})
+    >>> sorted(objective(clean, clean, first=clean))
+    ['first_snr', 'mse']
     """
 
-    def __init__(self, spec, on_spectrogram, on_waveform):
+    def __init__(self, spec, on_spectrogram, on_waveform, stages=None):
         super().__init__()
         self.spec = spec
         self.on_spectrogram = nn.ModuleDict(on_spectrogram)
         self.on_waveform = nn.ModuleDict(on_waveform)
+        self.stages = nn.ModuleDict(stages or {})
 
-    def forward(self, estimate, clean):
-        """Named scalars of spectrograms (B, 2, F, T)."""
-        errors = {
-            name: error(estimate, clean)
-            for name, error in self.on_spectrogram.items()
-        }
+    def forward(self, estimate, clean, **stages):
+        """Named scalars of spectrograms (B, 2, F, T).
+
+        ``stages`` are estimates on the way to ``estimate``, by name; their
+        errors have that name before their own.
+        """
+        errors = {}
+        for stage, first in stages.items():
+            if stage in self.stages:
+                found = self.stages[stage](first, clean)
+                errors |= {f"{stage}_{name}": e for name, e in found.items()}
+            else:
+                errors[stage] = mse_loss(first, clean)
+        for name, error in self.on_spectrogram.items():
+            errors[name] = error(estimate, clean)
         if self.on_waveform:
             wavs = self.spec.inverse(estimate), self.spec.inverse(clean)
             for name, error in self.on_waveform.items():

@@ -18,10 +18,11 @@ from speechbrain.utils.fetching import fetch
 
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.inference import GALDSEEnhancement
+from galdse_brain.released import packaged
 
 PREFIX = "module."  # AveragedModel calls what it averages so.
 KEYS = "enhancer", "selection_metric", "annotations", "data_folder"
-PARTS = "sample_rate", "spec", "system"
+PARTS = "sample_rate", "spec", "pieces", "system"
 
 
 def best_checkpoint(run_folder):
@@ -89,7 +90,7 @@ def start_from(system, source):
         What to train.
     source : str or pathlib.Path
         A run, whose averaged weights are taken, an exported model, or the
-        name of one on the Hugging Face hub. It holds a system of the same
+        name of one in the package or on the Hugging Face hub. It holds a system of the same
         classes in all parts, perhaps inside another, as a few-step system
         does. ValueError otherwise, because weights that fit may mean another
         thing: a spectrogram or its noise, on this path or on another.
@@ -135,11 +136,11 @@ def losses_of(source):
     Those of what it was started from are among them: a score is marked when
     any stage was trained on it.
     """
-    folder = Path(source)
+    folder = Path(packaged(source))
     if (folder / "save").is_dir():
         about = {**settings(source), **best_checkpoint(source).meta}
     else:
-        text = fetch("config.json", str(source)).read_text(encoding="utf-8")
+        text = fetch("config.json", str(folder)).read_text(encoding="utf-8")
         about = json.loads(text)
     # What was written before this was kept has the weights alone.
     weights = about.get("loss_weights", {})
@@ -150,7 +151,7 @@ def load_enhancer(run_folder):
     """The trained Enhancer of a run, in evaluation mode, on the CPU."""
     parts = load_hyperpyyaml(enhancer_yaml(run_folder))
     parts["system"].load_state_dict(best_weights(run_folder))
-    return Enhancer(parts["system"], parts["spec"]).eval()
+    return Enhancer(parts["system"], parts["spec"], parts["pieces"]).eval()
 
 
 def enhancer_yaml(run_folder):

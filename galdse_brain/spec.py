@@ -30,6 +30,10 @@ class SpecTransform(nn.Module):
         Factor of the compression, positive.
     frame_multiple : int
         The number of frames T is a multiple of this, the stride of the U-Net.
+    by_peak : bool
+        Whether waveforms are to be divided by the peak of the noisy one.
+        Where not, the level is part of what a system learns, and pieces of a
+        recording belong together whatever their peaks.
 
     Example
     -------
@@ -42,7 +46,13 @@ class SpecTransform(nn.Module):
     """
 
     def __init__(
-        self, alpha, beta, n_fft=510, hop_length=128, frame_multiple=8
+        self,
+        alpha,
+        beta,
+        n_fft=510,
+        hop_length=128,
+        frame_multiple=8,
+        by_peak=True,
     ):
         super().__init__()
         if not 0 < alpha <= 1:
@@ -54,12 +64,40 @@ class SpecTransform(nn.Module):
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.frame_multiple = frame_multiple
+        self.by_peak = by_peak
         window = torch.hann_window(n_fft)
         self.register_buffer("window", window, persistent=False)
 
+    def scale(self, noisy):
+        """What noisy waveforms (B, N) and all beside them are divided by.
+
+        Returns
+        -------
+        scale : torch.Tensor
+            Shape (B, 1): the peak, 1 if it is not wanted, and not less than
+            1e-8, so that silence stays silence.
+        """
+        if not self.by_peak:
+            return noisy.new_ones(len(noisy), 1)
+        return noisy.abs().amax(dim=-1, keepdim=True).clamp(min=TINY)
+
+    def normalize(self, noisy, *others):
+        """Waveforms (B, N) divided by the ``scale`` of ``noisy``.
+
+        Example
+        -------
+        >>> spec = SpecTransform(alpha=0.5, beta=0.15)
+        >>> spec.normalize(torch.tensor([[1.0, -4]]), torch.tensor([[2.0, 2]]))
+        [tensor([[ 0.2500, -1.0000]]), tensor([[0.5000, 0.5000]])]
+        """
+        scale = self.scale(noisy)
+        return [wav / scale for wav in (noisy, *others)]
+
     def num_frames(self, num_samples):
         """Frames of ``num_samples`` samples: the next allowed multiple."""
-        frames = -(-num_samples // self.hop_length) + 1
+        hops = -(-num_samples // self.hop_length)
+        # Half a window is mirrored at either end, which takes a sample more.
+        frames = max(hops, self.n_fft // 2 // self.hop_length + 1) + 1
         return -(-frames // self.frame_multiple) * self.frame_multiple
 
     def forward(self, wav):

@@ -13,15 +13,16 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets import blocks
 from galdse_brain.samplers import step, unwrapped
 
 FILES = "guidance.onnx", "denoiser.onnx"
-DYNAMIC = {0: "batch", 3: "frames"}
-EXAMPLE_FRAMES = 16
-SPEC = "n_fft", "hop_length", "alpha", "beta", "frame_multiple"
+EXAMPLE_SIZES = (2, 16), (3, 32)  # Of batch and frames
+SPEC = "n_fft", "hop_length", "alpha", "beta", "frame_multiple", "by_peak"
+PIECES = "num_samples", "overlap", "context"
 
 
 class Upsample(nn.Module):
@@ -43,27 +44,52 @@ def _border_weights(size):
 FOR_ONNX = {blocks.Upsample: Upsample}
 
 
-class Denoiser(nn.Module):
-    """The network under its condition, with all its inputs in the open."""
+class Guide(nn.Module):
+    """Guidance, and what the denoiser makes of it once for all steps."""
 
     def __init__(self, system):
         super().__init__()
         self.system = system
 
-    def forward(self, x_t, t, y, mask):
-        """State, times (B,), noisy spectrogram, mask, to an estimate."""
-        return self.system.denoiser(y, mask)(x_t, t)
+    def forward(self, y):
+        """y -> mask, first estimate, condition."""
+        guidance = self.system.guidance(y)
+        cond = self.system.net.condition(y, guidance)
+        return guidance.mask, guidance.estimate, cond
+
+
+class Denoiser(nn.Module):
+    """The network, which counts its steps from 0, under times of the path.
+
+    Arguments
+    ---------
+    system : GALDSE
+        Holds the network.
+    cond : object
+        An example of a condition; those that come are its tensors in a row.
+    """
+
+    def __init__(self, system, cond):
+        super().__init__()
+        self.net = system.net
+        self.structure = tree_flatten(cond)[1]
+
+    def forward(self, x_t, t, *cond):
+        """State, times (B,), condition, to an estimate."""
+        return self.net(x_t, t - 1, tree_unflatten(cond, self.structure))
 
 
 def write_onnx(folder):
     """Write guidance and denoiser of an exported folder beside its files.
 
     Complex spectrograms are real and imaginary part, (B, 2, F, T), batch and
-    frames as many as one likes, frames a multiple of the network's stride.
-    ``guidance``: y -> mask. ``denoiser``: x_t, t, y, mask -> estimate of x_0.
+    frames as many as one likes, frames a multiple of the transform's.
+    ``guidance``: y -> mask, the guidance's estimate, and one or more tensors
+    of condition. ``denoiser``: x_t, t, condition -> estimate of x_0.
     The denoiser's metadata hold, as JSON under ``galdse``, what is around the
-    networks: the numbers of the transform and, for each number of steps, the
-    rows of the sampler, see ``steps``.
+    networks: the numbers of the transform and of the pieces of long
+    recordings, and, for each number of steps, the rows of the sampler, see
+    ``steps``.
 
     Arguments
     ---------
@@ -81,24 +107,37 @@ def write_onnx(folder):
     model = GALDSEEnhancement.from_hparams(folder, run_opts={"device": "cpu"})
     enhancer = model.mods.enhance_model
     system, spec = enhancer.system, enhancer.spec
-    own_steps = enhancer.num_steps or getattr(system, "num_steps", None)
-    if hasattr(system, "num_steps"):  # A few-step system walks as its own.
+    own_steps = enhancer.num_steps
+    if own_steps is None:
+        own_steps = getattr(system, "num_steps", None)
+    if hasattr(system, "system"):  # A few-step system walks as its own.
         system = system.system
     if not hasattr(system, "guidance") or not hasattr(system, "denoiser"):
         raise ValueError(
             f"{folder}: {type(system).__name__} has no guidance and denoiser"
         )
-    y = torch.randn(2, 2, spec.n_fft // 2 + 1, EXAMPLE_FRAMES)
-    t, mask = system.path.times()[:1].expand(2), torch.rand_like(y[:, :1])
+    guide, sizes = Guide(system), EXAMPLE_SIZES
+    ys = [torch.randn(n, 2, spec.n_fft // 2 + 1, frames) for n, frames in sizes]
+    with torch.no_grad():
+        outs = [guide(y) for y in ys]
+    conds = [tree_flatten(cond)[0] for *_, cond in outs]
+    names = [f"condition_{i}" for i in range(len(conds[0]))]
+    start = system.path.times()[:1]
+    states = [(y, start.expand(len(y)), *cond) for y, cond in zip(ys, conds)]
     paths = [Path(folder) / name for name in FILES]
-    write_network(paths[0], system.guidance, {"y": y}, "mask")
-    inputs = {"x_t": y, "t": t, "y": y, "mask": mask}
-    write_network(paths[1], Denoiser(system), inputs, "x_0")
+    found = ["mask", "estimate", *names]
+    flat = [tree_flatten(out)[0] for out in outs]
+    write_network(paths[0], guide, ["y"], [(y,) for y in ys], found, flat)
+    net = Denoiser(system, outs[0][2])
+    inputs = ["x_t", "t", *names]
+    results = [(y,) for y in ys]
+    write_network(paths[1], net, inputs, states, ["x_0"], results)
     around = {
         **{name: getattr(spec, name) for name in SPEC},
+        **{name: getattr(enhancer.pieces, name) for name in PIECES},
         "sample_rate": model.hparams.sample_rate,
-        "start_std": float(system.path.prior(y)[1]),
-        "num_steps": own_steps or _most(system),
+        "start_std": float(system.path.prior(ys[0])[1]),
+        "num_steps": _most(system) if own_steps is None else own_steps,
         "steps": {n: steps(system, n) for n in range(1, _most(system) + 1)},
     }
     denoiser = onnx.load(paths[1])
@@ -137,7 +176,7 @@ def steps(system, num_steps):
     return rows
 
 
-def write_network(path, module, inputs, output):
+def write_network(path, module, inputs, examples, outputs, results):
     """Write a module as an ONNX file.
 
     Arguments
@@ -146,31 +185,40 @@ def write_network(path, module, inputs, output):
         The file.
     module : torch.nn.Module
         Its ``forward`` takes the inputs in their order.
-    inputs : dict
-        Name -> example, (B, C, F, T) or (B,). B and T may be others later.
-    output : str
-        Name of what it returns, (B, C, F, T).
+    inputs, outputs : list of str
+        Names of what goes in and comes out.
+    examples, results : list of tuple
+        Two of what goes in, and what comes out, of other batches and frames:
+        where their shapes differ any size will do.
     """
-    module = deepcopy(module).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Of torch's own trees.
+        module = deepcopy(module).eval()
+    module.to(memory_format=torch.contiguous_format)
     for part in [*module.modules()]:
         if getattr(part, "kernel_size", None) == (1, 1):
             part.dilation = 1, 1  # See ``blocks.conv``: for torch alone.
         for name, child in part.named_children():
             if type(child) in FOR_ONNX:
                 setattr(part, name, FOR_ONNX[type(child)]())
-    axes = {
-        name: DYNAMIC if x.ndim > 1 else {0: "batch"}
-        for name, x in inputs.items()
-    }
+    names = [*inputs, *outputs]
+    pairs = zip(*([*x, *y] for x, y in zip(examples, results)))
+    axes = {name: _axes(name, *pair) for name, pair in zip(names, pairs)}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Of shapes that it takes as fixed.
         torch.onnx.export(
             module,
-            tuple(inputs.values()),
+            examples[0],
             path,
-            input_names=[*inputs],
-            output_names=[output],
-            dynamic_axes={**axes, output: DYNAMIC},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
             opset_version=17,
             dynamo=False,  # The new exporter takes minutes over the LSTMs.
         )
+
+
+def _axes(name, one, other):
+    """Axis to name, of those in which two tensors differ."""
+    sizes = zip(one.shape, other.shape)
+    return {i: f"{name}_{i}" for i, (a, b) in enumerate(sizes) if a != b}

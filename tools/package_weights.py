@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Put an exported model into the package, as the one that comes with it.
+"""Put an exported model into the package, under a name.
 
-> python tools/package_weights.py EXPORTED --steps N [--bf16_keeps_scores]
+> OMP_NUM_THREADS=1 python tools/package_weights.py EXPORTED NAME \\
+      --summary TEXT --scores results.csv [--auto_steps N] [--bf16]
 
-Writes hyperparams.yaml, config.json and the weights in half precision into
-galdse_brain/released/, and the table of scores into the model card there and
-into the project's README, between the comments that mark its place; the rest
-of both is written by hand. N is how many steps the model takes unless it
-is asked for others; ``benchmarks/steps.py`` finds it on validation pairs, and
-whether bf16 keeps the scores.
+Writes galdse_brain/released/NAME: the files of an exported folder, with the
+weights in half precision and, in config.json, the scores of a test (what
+`galdse evaluate --model` or `train.py` has written), what an enhancement
+costs, and a line on what the model is for; and the table of scores into its
+card, between the comments that mark its place. The rest of a card is written
+by hand. `benchmarks/steps.py` finds on validation pairs how few steps keep the
+scores, and whether bf16 does.
 
 Authors
  * The galdse developers
@@ -16,67 +18,80 @@ Authors
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
+import torch
+
 from galdse_brain.card import scores_text
-from galdse_brain.cost import network_calls
-from galdse_brain.export import WIRING
+from galdse_brain.cost import cost
+from galdse_brain.export import finite
 from galdse_brain.inference import GALDSEEnhancement
-from galdse_brain.released import FOLDER, store
+from galdse_brain.released import FOLDER
+from galdse_brain.results import SYSTEM, Results
 
-README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- scores -->", "<!-- end of scores -->"
-# Instead of the wiring that reads a file of weights beside the YAML
-ENHANCER = """
-num_steps: {steps}
-auto_steps: {steps}
-bf16_keeps_scores: {bf16}
-
-enhance_model: !apply:galdse_brain.released.restored
-  enhancer: !new:galdse_brain.enhancer.Enhancer
-    system: !ref <system>
-    spec: !ref <spec>
-    num_steps: !ref <num_steps>
-"""
-PRETRAINER = """
-pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
-  loadables: {}  # The weights are in the package.
-"""
+WEIGHTS = "enhance_model.ckpt"
 
 
-def package(exported, steps, bf16, folder=FOLDER, pages=(README,)):
-    """Write the files of an exported folder as those of the package."""
-    yaml = (exported / "hyperparams.yaml").read_text(encoding="utf-8")
-    parts, _, _ = yaml.partition(WIRING)
-    _, modules, others = WIRING.partition("\nmodules:")
-    others, _, _ = others.partition("\npretrainer:")
-    yaml = (
-        parts
-        + ENHANCER.format(steps=steps, bf16=bf16)
-        + modules
-        + others
-        + PRETRAINER
+def halve(source, target, names):
+    """Copy weights, those of these names in half precision."""
+    state = torch.load(source, map_location="cpu", weights_only=True)
+    torch.save(
+        {k: v.half() if k in names else v for k, v in state.items()}, target
     )
-    (folder / "hyperparams.yaml").write_text(yaml, encoding="utf-8")
-    model = GALDSEEnhancement.from_hparams(exported)
-    store(model.mods.enhance_model, folder / "enhance_model.safetensors")
 
-    enhancer = GALDSEEnhancement.from_hparams(folder).mods.enhance_model
+
+def package(exported, folder, more, yaml=""):
+    """Write the files of a packaged model.
+
+    Arguments
+    ---------
+    exported, folder : pathlib.Path
+        The exported folder, and that of the packaged model.
+    more : dict
+        What config.json gets beside what it has.
+    yaml : str
+        Lines that hyperparams.yaml gets beside those that it has.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    enhancer = GALDSEEnhancement.from_hparams(exported).mods.enhance_model
+    names = {name for name, _ in enhancer.named_parameters()}
+    halve(exported / WEIGHTS, folder / WEIGHTS, names)
+    text = (exported / "hyperparams.yaml").read_text(encoding="utf-8")
+    (folder / "hyperparams.yaml").write_text(text + yaml, encoding="utf-8")
+    if not (folder / "example.wav").is_file():
+        shutil.copyfile(exported / "example.wav", folder / "example.wav")
     about = json.loads((exported / "config.json").read_text(encoding="utf-8"))
-    about["network_calls"] = network_calls(enhancer)
+    about |= {**more, "cost": cost(enhancer, "cpu", seconds=30)}
     text = json.dumps(about, indent=2)
     (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
-    for page in (folder / "README.md", *pages):
-        before, _, rest = page.read_text(encoding="utf-8").partition(START)
-        after = rest.partition(END)[2]
-        text = f"{before}{START}\n\n{scores_text(about)}\n\n{END}{after}"
-        page.write_text(text, encoding="utf-8")
+    card = folder / "README.md"
+    page = card.read_text(encoding="utf-8") if card.is_file() else START + END
+    before, _, rest = page.partition(START)
+    after = rest.partition(END)[2]
+    text = f"{before}{START}\n\n{scores_text(about)}\n\n{END}{after}"
+    card.write_text(text, encoding="utf-8")
+
+
+def main():
+    """Put a model into the package."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("exported", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--summary", required=True, help="what it is for")
+    parser.add_argument("--scores", type=Path, help="results.csv of a test")
+    parser.add_argument("--auto_steps", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="keeps its scores")
+    args = parser.parse_args()
+    more = {"summary": args.summary, "licence": "Apache-2.0"}
+    if args.scores:
+        results = Results.read_csv(args.scores)
+        more["scores"] = finite(results.summary())
+        more["test_pairs"] = len(results.of(SYSTEM))
+    yaml = f"\nauto_steps: {args.auto_steps}\nbf16_keeps_scores: {args.bf16}\n"
+    package(args.exported, FOLDER / args.name, more, yaml)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("exported", type=Path)
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--bf16_keeps_scores", action="store_true")
-    args = parser.parse_args()
-    package(args.exported, args.steps, args.bf16_keeps_scores)
+    main()

@@ -4,10 +4,35 @@ Authors
  * The galdse developers
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
 BINS_KERNEL = {"kernel_size": (5, 2), "stride": (2, 1), "padding": (2, 1)}
+
+
+class Guidance(NamedTuple):
+    """What a guidance network says of a noisy spectrogram (B, 2, F, T).
+
+    Arguments
+    ---------
+    mask : torch.Tensor
+        Noise mask M, the shape of the diffusion noise, (B, 1, F, T): near 1
+        where there is noise alone, near 0 where there is speech alone.
+    estimate : torch.Tensor
+        First estimate of the clean spectrogram, (B, 2, F, T).
+    features : torch.Tensor, optional
+        What a denoiser may go on from.
+    """
+
+    mask: torch.Tensor
+    estimate: torch.Tensor
+    features: torch.Tensor | None = None
+
+    def detach(self):
+        """The same without gradients."""
+        return Guidance(*(x if x is None else x.detach() for x in self))
 
 
 class ChannelAndSpatialGate(nn.Module):
@@ -101,7 +126,7 @@ class GuidanceNet(nn.Module):
     >>> guidance = GuidanceNet()
     >>> sum(p.numel() for p in guidance.parameters())
     889390
-    >>> mask = guidance(torch.randn(1, 2, 256, 16))
+    >>> mask = guidance(torch.randn(1, 2, 256, 16)).mask
     >>> mask.shape, bool((0 <= mask).all() and (mask <= 1).all())
     (torch.Size([1, 1, 256, 16]), True)
     """
@@ -131,7 +156,7 @@ class GuidanceNet(nn.Module):
         )
 
     def forward(self, y):
-        """Noise mask.
+        """Noise mask M, and ``(1 - M) y`` as the estimate.
 
         Arguments
         ---------
@@ -140,9 +165,8 @@ class GuidanceNet(nn.Module):
 
         Returns
         -------
-        mask : torch.Tensor
-            Near 1 where there is noise alone, near 0 where there is speech
-            alone, shape (B, 1, F, T).
+        guidance : Guidance
+            Without features.
         """
         if y.shape[2] % 4:
             raise ValueError(f"bins must be a multiple of 4, got {y.shape[2]}")
@@ -155,4 +179,4 @@ class GuidanceNet(nn.Module):
         h = self.recurrence(h)
         for block in self.decoder:
             h = block(torch.cat([h, skips.pop()], dim=1))
-        return 1 - h
+        return Guidance(1 - h, h * y)

@@ -144,6 +144,10 @@ class NCSNpp(nn.Module):
                 skips.append(self.combine(*torch.empty(2, 1, out)).shape[1])
         return skips
 
+    def condition(self, y, guidance):
+        """Condition (B, 3, F, T) of a guided system: y and ``1 - M``."""
+        return torch.cat([y, 1 - guidance.mask], dim=1)
+
     def forward(self, x_t, t, cond):
         """Estimate of the clean spectrogram.
 

@@ -33,6 +33,9 @@ class ResidualShift(Path):
         Training times are ``ceil(T u ** time_exponent)`` with u uniform: 1
         is uniform, less prefers the noisy end, whose estimate all later
         steps build on.
+    last_share : float
+        Share of the training times that are T whatever is drawn, for systems
+        that are used in one step.
 
     Example
     -------
@@ -50,6 +53,7 @@ class ResidualShift(Path):
         end_level=0.99,
         num_steps=6,
         time_exponent=1.0,
+        last_share=0.0,
     ):
         super().__init__()
         if not kappa > 0:
@@ -70,6 +74,7 @@ class ResidualShift(Path):
         etas = torch.cat([torch.zeros(1, dtype=torch.float64), roots**2])
         self.num_steps = num_steps
         self.time_exponent = time_exponent
+        self.last_share = last_share
         self.register_buffer("etas", etas.float(), persistent=False)
         self.register_buffer(
             "stds", (kappa * etas.sqrt()).float(), persistent=False
@@ -98,7 +103,11 @@ class ResidualShift(Path):
     def sample_time(self, y):
         """Times drawn from 1..T, one per item of y (B, ...)."""
         u = 1 - torch.rand(len(y), device=y.device)  # In (0, 1].
-        return (self.num_steps * u**self.time_exponent).ceil().long()
+        t = (self.num_steps * u**self.time_exponent).ceil().long()
+        if self.last_share:
+            last = torch.rand(len(y), device=y.device) < self.last_share
+            t = torch.where(last, self.num_steps, t)
+        return t
 
     def times(self, num_steps=None):
         """The grid T, T - 1, ..., 0, evenly thinned to ``num_steps`` steps."""

@@ -1,4 +1,4 @@
-"""The model that comes with the package; README.md is its card.
+"""The models that come with the package, each an exported folder.
 
 Authors
  * The galdse developers
@@ -6,21 +6,21 @@ Authors
 
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
-
 FOLDER = Path(__file__).parent
-WEIGHTS = FOLDER / "enhance_model.safetensors"
+DEFAULT = "light"
+NAMES = tuple(
+    sorted(path.parent.name for path in FOLDER.glob("*/hyperparams.yaml"))
+)
 
 
-def store(enhancer, path=WEIGHTS):
-    """Write the weights in half precision, the statistics as they are."""
-    state = dict(enhancer.state_dict())
-    for name, _ in enhancer.named_parameters():
-        state[name] = state[name].half()
-    save_file({name: v.contiguous() for name, v in state.items()}, path)
+def packaged(source):
+    """Folder of a model that comes with the package, by its name.
 
+    Any other source is returned as it is; ``./light`` is a folder of yours.
 
-def restored(enhancer, path=None):
-    """The enhancer with the stored weights, in its own precision."""
-    enhancer.load_state_dict(load_file(path or WEIGHTS))
-    return enhancer
+    Example
+    -------
+    >>> packaged("galdse").name, packaged("user/model")
+    ('galdse', 'user/model')
+    """
+    return FOLDER / source if source in NAMES else source

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from galdse_brain.samplers import through_last_call
+from galdse_brain.systems.parts import keep_statistics
 
 
 class FewSteps(nn.Module):
@@ -45,8 +46,8 @@ class FewSteps(nn.Module):
         self.num_steps = num_steps
 
     def train(self, mode=True):
-        """Stays in evaluation mode: what is trained is what is used."""
-        return super().train(False)
+        """Batch normalisation stays as in use: that is what is trained."""
+        return keep_statistics(super().train(mode))
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
         """Losses {name: scalar} of what the sampler returns."""

@@ -6,10 +6,9 @@ Authors
 
 import torch
 from torch import nn
-from torch.nn.functional import mse_loss
 
 from galdse_brain.systems.galdse import GALDSE
-from galdse_brain.systems.parts import check_hints
+from galdse_brain.systems.parts import check_guidance, check_takes_condition
 
 
 class Guided(nn.Module):
@@ -18,9 +17,9 @@ class Guided(nn.Module):
     Arguments
     ---------
     guidance : torch.nn.Module
-        Noisy spectrogram (B, 2, F, T) -> noise mask M (B, 1, F, T).
+        Noisy spectrogram (B, 2, F, T) -> ``Guidance``.
     system : torch.nn.Module
-        Its network takes three channels of condition, y and 1 - M.
+        Its network makes its condition of y and the guidance.
     """
 
     enhance_by_mask = GALDSE.enhance_by_mask
@@ -30,25 +29,27 @@ class Guided(nn.Module):
         super().__init__()
         self.guidance = guidance
         self.system = system
-        check_hints(self, system, 3)
+        check_takes_condition(self, system)
+        check_guidance(self, guidance, system.net)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
-        """Losses {name: scalar}: ``guidance`` and those of the system."""
-        mask = self.guidance(y)
-        # Detached: only the guidance loss may move the mask.
-        hints = self._hints(y, mask.detach(), randn_like)
-        return {
-            "guidance": mse_loss((1 - mask) * y, x_0),
-            **self.system(x_0, y, objective, **hints),
-        }
+        """Losses {name: scalar}: those of the system and of the guidance."""
+        guidance = self.guidance(y)
+        # Detached: only its own loss may move the guidance.
+        hints = self._hints(y, guidance.detach(), randn_like)
+
+        def errors(estimate, clean):
+            return objective(estimate, clean, guidance=guidance.estimate)
+
+        return self.system(x_0, y, errors, **hints)
 
     def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
         hints = self._hints(y, self.guidance(y), randn_like)
         return self.system.enhance(y, num_steps=num_steps, **hints)
 
-    def _hints(self, y, mask, randn_like):
+    def _hints(self, y, guidance, randn_like):
         return {
-            "randn_like": lambda x: mask * randn_like(x),
-            "cond": torch.cat([y, 1 - mask], dim=1),
+            "randn_like": lambda x: guidance.mask * randn_like(x),
+            "cond": self.system.net.condition(y, guidance),
         }

@@ -8,6 +8,7 @@ from functools import partial
 from inspect import signature
 
 import torch
+from torch import nn
 
 
 def check_parts(system, clean):
@@ -47,14 +48,42 @@ def check_condition(owner, net, channels):
         )
 
 
-def check_hints(owner, system, channels):
-    """ValueError if a system cannot be given so many channels of condition."""
+def check_takes_condition(owner, system, channels=None):
+    """ValueError if a system cannot be given a condition of its owner's.
+
+    With ``channels``, so many of it.
+    """
     if "cond" not in signature(system.enhance).parameters:
         raise ValueError(
             f"{type(owner).__name__} gives its system a condition, which "
             f"{type(system).__name__} does not take"
         )
-    check_condition(owner, system.net, channels)
+    if channels is not None:
+        check_condition(owner, system.net, channels)
+
+
+def check_guidance(owner, guidance, net):
+    """ValueError if a network cannot go on from what a guidance gives."""
+    check_condition(owner, net, 3)  # y and 1 - M
+    given, wanted = (getattr(x, "num_features", 0) for x in (guidance, net))
+    if wanted and given != wanted:
+        raise ValueError(
+            f"{type(guidance).__name__} gives {type(net).__name__} {given} "
+            f"features, but it is made for {wanted}"
+        )
+
+
+def keep_statistics(module):
+    """Let batch normalisation stay as it is in use; the module itself.
+
+    With the statistics of a batch its items would depend on each other, and
+    every call would move what was trained. All else keeps its mode: cuDNN
+    gives no gradient of a recurrence in evaluation mode.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.eval()
+    return module
 
 
 def part_with(system, name):
@@ -99,5 +128,5 @@ def controls(system):
 
 
 def mask_alone(system, y, randn_like=None, num_steps=None):
-    """What the guidance in a system gives alone, ``(1 - M) y``, a control."""
+    """What the guidance in a system gives alone, a control."""
     return part_with(system, "enhance_by_mask").enhance_by_mask(y)

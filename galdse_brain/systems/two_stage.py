@@ -6,9 +6,8 @@ Authors
 
 import torch
 from torch import nn
-from torch.nn.functional import mse_loss
 
-from galdse_brain.systems.parts import check_hints
+from galdse_brain.systems.parts import check_takes_condition
 
 
 class TwoStage(nn.Module):
@@ -30,16 +29,17 @@ class TwoStage(nn.Module):
         super().__init__()
         self.predictor = predictor
         self.system = system
-        check_hints(self, system, 4)
+        check_takes_condition(self, system, 4)
 
     def forward(self, x_0, y, objective, randn_like=torch.randn_like):
-        """Losses {name: scalar}: ``predictor`` and those of the system."""
+        """Losses {name: scalar}: those of the system and of the predictor."""
         first = self.predictor.enhance(y, randn_like)
         cond = torch.cat([y, first], dim=1)
-        return {
-            "predictor": mse_loss(first, x_0),
-            **self.system(x_0, first, objective, randn_like, cond),
-        }
+
+        def errors(estimate, clean):
+            return objective(estimate, clean, predictor=first)
+
+        return self.system(x_0, first, errors, randn_like, cond)
 
     def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
         """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
