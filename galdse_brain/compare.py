@@ -12,8 +12,10 @@ from galdse_brain.results import (
     Results,
     interval,
     markdown,
+    merit,
     number,
     summarize,
+    zero_is_right,
 )
 
 
@@ -30,8 +32,9 @@ def compare(first, second):
     rows : list of dict
         Of each metric that both have: ``metric``, means ``first`` and
         ``second``, mean ``difference``, its 95 % interval ``low`` to ``high``,
-        the share of utterances that are ``better``, ``n``, the pairs with
-        finite scores, from which all of this is, and ``of``, all pairs.
+        the share of utterances that are ``better`` (higher, or nearer to 0
+        where that is right), ``n``, the pairs with finite scores, from which
+        all of this is, and ``of``, all pairs.
         ValueError names an utterance that only one of them has, and files
         that share no metric.
     """
@@ -57,6 +60,7 @@ def difference(first, second, name):
     pairs = [(first[key][name], second[key][name]) for key in first]
     pairs = [pair for pair in pairs if all(map(math.isfinite, pair))]
     gains = [b - a for a, b in pairs]
+    better = [merit(name, b) > merit(name, a) for a, b in pairs]
     low, high = interval(gains)
     return {
         "metric": name,
@@ -65,14 +69,14 @@ def difference(first, second, name):
         "difference": summarize(gains)["mean"],
         "low": low,
         "high": high,
-        "better": sum(gain > 0 for gain in gains) / max(len(gains), 1),
+        "better": sum(better) / max(len(better), 1),
         "n": len(pairs),
         "of": len(first),
     }
 
 
 def compare_table(rows):
-    """Markdown of what ``compare`` gives, with its warnings."""
+    """Markdown of what ``compare`` gives, with notes and warnings."""
     table = markdown(
         ["", "A", "B", "B − A", "95 % interval", "B better", "pairs"],
         [
@@ -92,5 +96,8 @@ def compare_table(rows):
         {row["metric"]: row[side] for row in rows}
         for side in ("first", "second")
     )
-    warnings = suspicions(second, first)
-    return "\n".join([table, *(f"\n**Warning**: {w}" for w in warnings)])
+    lines = [
+        f"{text} B is better where nearer." for text in zero_is_right(first)
+    ]
+    lines += [f"**Warning**: {text}" for text in suspicions(second, first)]
+    return "\n\n".join([table, *lines])

@@ -6,6 +6,7 @@ Authors
 
 import math
 from functools import cached_property
+from statistics import median
 
 from galdse_brain.results import (
     CONTROL,
@@ -13,10 +14,12 @@ from galdse_brain.results import (
     SYSTEM,
     interval,
     markdown,
+    merit,
     number,
     snr_bin,
     speaker,
     summarize,
+    zero_is_right,
 )
 
 LABELS = {
@@ -25,6 +28,8 @@ LABELS = {
     "stoi": "STOI",
     "estoi": "ESTOI",
     "si_sdr": "SI-SDR, dB",
+    "level": "level, dB",
+    "delay": "delay, samples",
     "seg_snr": "segmental SNR, dB",
     "csig": "CSIG",
     "cbak": "CBAK",
@@ -41,6 +46,7 @@ TRAINED = {  # Losses whose metrics have other names, or are part of others.
     "neg_si_snr": {"si_sdr", "si_sir", "si_sar"},  # 1/SDR = 1/SIR + 1/SAR
 }
 JUDGES = ("si_sdr", "dnsmos_ovrl")  # of a gain in PESQ
+LEVEL_ERROR = 0.5  # dB, of the mean; more is a warning.
 SHOWN = 5  # utterances at either end
 RANKS = ("pesq", "estoi", "si_sdr")  # The first one that is not in the loss.
 
@@ -79,6 +85,44 @@ def suspicions(means, reference):
         f"PESQ rises {changes['pesq']} while {' and '.join(falls)}: listen "
         "before you believe the PESQ."
     ]
+
+
+def misfits(rows):
+    """Sentences on speech that is not where or as loud as the clean speech.
+
+    The level is of utterances without a delay: with one, nothing is known.
+
+    Arguments
+    ---------
+    rows : iterable of dict
+        Scores of the system.
+
+    Example
+    -------
+    >>> misfits([{"level": -0.7, "delay": 0.0}, {"level": -0.5, "delay": 0.0}])
+    ['Enhanced speech is 0.6 dB quieter than clean speech: ...']
+    """
+    rows, found = list(rows), []
+    late = [r["delay"] for r in rows if _is_late(r)]
+    if late:
+        found.append(
+            f"{len(late)} of {len(rows)} enhanced utterances have a delay (its "
+            f"median in samples: {median(late):g}): scores that compare sample "
+            "by sample suffer, such as SI-SDR and segmental SNR."
+        )
+    levels = [r.get("level", math.nan) for r in rows if not _is_late(r)]
+    mean = summarize(levels)["mean"]
+    if abs(mean) > LEVEL_ERROR:
+        found.append(
+            f"Enhanced speech is {abs(mean):.1f} dB "
+            f"{'louder' if mean > 0 else 'quieter'} than clean speech: PESQ, "
+            "STOI and SI-SDR do not see it, segmental SNR and CBAK suffer."
+        )
+    return found
+
+
+def _is_late(row):
+    return abs(row.get("delay", 0)) > 0  # NaN is not.
 
 
 class Report:
@@ -150,11 +194,12 @@ class Report:
 
     def warnings(self):
         """Sentences that a reader must see."""
-        missing = self.results.failures()
+        found = self.results.failures()
+        found += misfits(self.results.of(SYSTEM).values())
         if not self.with_reference:
-            return missing
+            return found
         means = self.results.paired_means(SYSTEM, REFERENCE)
-        return missing + suspicions(*means)
+        return found + suspicions(*means)
 
     def ranking(self):
         """Utterance to gain over the noisy speech, else to score, best first.
@@ -163,7 +208,8 @@ class Report:
         """
         name, noisy = self.rank_by, self.results.of(REFERENCE)
         gains = {
-            utterance: row[name] - noisy.get(utterance, {name: 0})[name]
+            utterance: merit(name, row[name])
+            - merit(name, noisy.get(utterance, {name: 0})[name])
             for utterance, row in self.results.of(SYSTEM).items()
         }
         known = {u: gain for u, gain in gains.items() if math.isfinite(gain)}
@@ -191,7 +237,8 @@ class Report:
         notes = [
             f"{len(self.results.of(SYSTEM))} utterances. Mean ± standard "
             "deviation, then the 95 % bootstrap interval of the mean. Higher "
-            f"is better; {CONTROL} against {CONTROL} is the most there can be."
+            f"is better; {CONTROL} against {CONTROL} is the most there can be.",
+            *zero_is_right(self.results.names),
         ]
         if self.in_loss & set(self.results.names):
             notes.append(

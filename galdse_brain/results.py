@@ -15,6 +15,33 @@ import torch
 SYSTEM, REFERENCE, CONTROL = "enhanced", "noisy", "clean"
 HEAD = ("id", "signal", "snr")  # Of a row; the rest of it are scores.
 BIN = 5  # dB
+# Scores that are best at 0, and what it means if they are above.
+ZERO_IS_RIGHT = {"level": "above is louder", "delay": "above is late"}
+
+
+def merit(name, score):
+    """A score so that higher is better, also of those that are best at 0.
+
+    Example
+    -------
+    >>> merit("pesq", 2.0), merit("level", 0.5), merit("delay", -3.0)
+    (2.0, -0.5, -3.0)
+    """
+    return -abs(score) if name in ZERO_IS_RIGHT else score
+
+
+def zero_is_right(names):
+    """Sentences: which of some scores are best at 0.
+
+    Example
+    -------
+    >>> zero_is_right(["pesq", "level", "delay"])
+    ['0 is right for level (above is louder) and delay (above is late).']
+    >>> zero_is_right(["pesq"])
+    []
+    """
+    said = [f"{k} ({v})" for k, v in ZERO_IS_RIGHT.items() if k in names]
+    return [f"0 is right for {' and '.join(said)}."] if said else []
 
 
 def summarize(scores):
@@ -165,12 +192,13 @@ class Results:
         }
 
     def floor_mean(self, name):
-        """Mean of the system where nothing that fails is better than the rest.
+        """Mean merit of the system where no failure is better than the rest.
 
         A failure counts as the lowest score that there is; if all utterances
         failed there is none, and nothing is worse than that.
         """
-        scores = torch.tensor(self.scores(SYSTEM, name))
+        scores = [merit(name, s) for s in self.scores(SYSTEM, name)]
+        scores = torch.tensor(scores)
         known = scores[~scores.isnan()]
         lowest = float(known.min()) if len(known) else -math.inf
         return float(scores.nan_to_num(lowest, math.inf, -math.inf).mean())

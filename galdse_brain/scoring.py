@@ -16,7 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from galdse_brain.composite import composite
 from galdse_brain.metrics import (
+    delay,
     estoi,
+    level,
     pesq_nb,
     si_sar,
     si_sdr,
@@ -33,6 +35,8 @@ STANDARD = {
     "stoi": stoi,
     "estoi": estoi,
     "si_sdr": si_sdr,
+    "level": level,
+    "delay": delay,
 }
 WITH_NOISE = {"snr": snr, "si_sir": si_sir, "si_sar": si_sar}
 

@@ -60,6 +60,26 @@ def test_only_pairs_of_two_scores_count(first, tmp_path):
     assert "1 of 3" in compare_table([row])
 
 
+def test_the_nearer_to_0_is_better_where_0_is_right(tmp_path):
+    scores = {"a": (-2.0, 1.0, 0.5, 3.0), "b": (1.0, 2.0, -0.25, -3.0)}
+    files = [
+        write(tmp_path / f"{name}.csv", {i: {"level": v} for i, v in pairs})
+        for name, pairs in ((k, enumerate(v)) for k, v in scores.items())
+    ]
+    (row,) = rows = compare(*files)
+    assert row["better"] == 0.5  # The first, and the third.
+    assert row["first"] == 0.625 and row["second"] == -0.0625
+    assert row["difference"] == row["second"] - row["first"]
+    (back,) = compare(*files[::-1])
+    assert back["better"] == 0.25  # The last two are equally far away.
+    text = compare_table(rows)
+    assert "| level, dB |" in text and "0 is right for level" in text
+
+
+def test_no_word_about_0_where_higher_is_better(first):
+    assert "0 is right" not in compare_table(compare(first, first))
+
+
 def test_what_cannot_be_compared_is_an_error(first, tmp_path):
     other = {f"p_{i}": {"stoi": 1.0} for i in (1, 2, 3)}
     with pytest.raises(ValueError, match="a.csv and .* no metric in common"):

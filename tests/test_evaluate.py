@@ -315,6 +315,67 @@ def test_a_gain_in_pesq_alone_is_suspicious():
     assert suspicions({"pesq": 2.5}, noisy) == []
 
 
+def heard(signal="enhanced", **scores):
+    """A report of utterances with scores, lists of one length each."""
+    values = zip(*scores.values(), strict=True)
+    return Report(
+        Results(
+            {"id": f"p_{i}", "signal": signal, **dict(zip(scores, row))}
+            for i, row in enumerate(values)
+        ),
+        {},
+    )
+
+
+@pytest.mark.parametrize("sign, word", [(1, "louder"), (-1, "quieter")])
+def test_a_wrong_level_is_a_warning_above_half_a_decibel(sign, word):
+    (text,) = heard(level=[sign * 1.0, sign * 1.6]).warnings()
+    assert f"is 1.3 dB {word} than clean speech" in text
+    assert heard(level=[sign * 0.4, sign * 0.5]).warnings() == []
+    assert heard(level=[1.0, -1.0]).warnings() == []
+    assert heard("noisy", level=[sign * 1.0, sign * 1.6]).warnings() == []
+
+
+def test_a_delay_of_any_utterance_is_a_warning():
+    (text,) = heard(delay=[0.0, 16.0, 256.0, 16.0]).warnings()
+    assert "3 of 4 enhanced utterances have a delay" in text
+    assert "median in samples: 16)" in text
+    assert heard(delay=[0.0, 0.0]).warnings() == []
+    assert heard("noisy", delay=[1.0, 2.0]).warnings() == []
+    (text,) = heard(delay=[0.0, math.nan]).warnings()
+    assert text == "enhanced: delay is undefined for 1 of 2 utterances"
+
+
+def test_the_level_of_late_speech_is_no_warning():
+    (text,) = heard(level=[-20.0, 0.1], delay=[3.0, 0.0]).warnings()
+    assert "1 of 2 enhanced utterances have a delay" in text
+
+
+def test_the_nearer_to_0_level_and_delay_are_the_better():
+    report = heard(level=[-2.0, 0.5, 3.0])
+    assert list(report.ranking()) == ["p_1", "p_0", "p_2"]
+    assert report.results.floor_mean("level") == pytest.approx(-5.5 / 3)
+    assert any("0 is right for level (" in note for note in report.notes())
+    assert not any("0 is" in note for note in heard(pesq=[2.0]).notes())
+
+
+def test_quieter_and_late_files_are_found_and_told(changed):
+    clean, _ = noisy_pair()
+    folders = changed(0.5 * 0.9 * clean.roll(16))
+    metrics = {name: STANDARD[name] for name in ("level", "delay")}
+    found, _ = evaluate_folders(metrics, **folders)
+    first = found.results.of("enhanced")[NAMES[0]]
+    assert first["delay"] == 16
+    (text,) = found.warnings()
+    assert "1 of 3" in text
+    folders = changed(0.45 * clean)
+    found, _ = evaluate_folders(metrics, **folders)
+    first = found.results.of("enhanced")[NAMES[0]]
+    assert first["level"] == pytest.approx(-6.02, abs=0.01)
+    (text,) = found.warnings()
+    assert "is 2.0 dB quieter" in text
+
+
 def test_losses_mark_the_metrics_that_they_train():
     assert "covl" in trained_on({"pesq"})
     assert "si_sdr" in trained_on({"neg_si_snr"})
@@ -331,7 +392,7 @@ def test_the_standard_scores_are_all_there(report):
     with open(out / "results.csv", newline="") as file:
         header = next(csv.reader(file))
     assert header[:2] == ["id", "signal"]
-    assert len(header) == 2 + 9 + 3
+    assert len(header) == 2 + 11 + 3
 
 
 def test_a_model_s_controls_are_what_its_system_makes_of_the_noisy_speech(

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from galdse_brain.metrics import (
+    MAX_DELAY,
     decompose,
+    delay,
     estoi,
+    level,
     pesq_nb,
     pesq_wb,
+    projection,
     si_sar,
     si_sdr,
     si_sir,
@@ -78,6 +82,50 @@ def test_noisy_speech_has_noise_and_no_artifacts(speech):
     assert math.isnan(si_sir(noisy, speech, torch.zeros_like(speech)))
 
 
+@pytest.mark.parametrize("factor", [0.01, 0.5, 1, 3])
+def test_scaling_by_g_gives_a_level_of_20_log10_g(factor, speech):
+    expected = 20 * math.log10(factor)
+    assert level(factor * speech, speech) == pytest.approx(expected, abs=1e-5)
+    assert level(factor * speech + 5, speech) == pytest.approx(
+        expected, abs=1e-4
+    )
+    noise = (speech - speech.mean()).flip(0)
+    noise = noise - projection(noise, speech - speech.mean())
+    assert level(factor * speech + noise, speech) == pytest.approx(
+        expected, abs=1e-3
+    )
+
+
+def test_speech_of_the_other_sign_has_no_level_and_is_not_late(speech):
+    assert math.isnan(level(-speech, speech))
+    assert delay(-speech, speech) == 0
+
+
+@pytest.mark.parametrize("shift", [0, 1, -1, 133, -700, MAX_DELAY, -MAX_DELAY])
+def test_a_shift_by_n_samples_is_a_delay_of_n(shift, speech):
+    late = speech.roll(shift)
+    assert delay(late, speech) == shift
+    assert delay(speech, late) == -shift
+    assert delay(0.01 * late + 5, speech) == shift
+    noise = torch.randn_like(speech) * speech.std()  # An SNR of 0 dB
+    assert delay(late + noise, speech) == shift
+
+
+def test_clean_speech_has_neither_a_level_nor_a_delay(speech):
+    assert level(speech, speech) == 0 and delay(speech, speech) == 0
+
+
+def test_what_holds_hardly_any_of_the_speech_has_no_delay(speech):
+    noise = torch.randn_like(speech)
+    assert math.isnan(delay(noise + 0.01 * speech, speech))
+
+
+def test_a_clip_shorter_than_the_search_has_a_delay():
+    wav = torch.randn(MAX_DELAY // 4)
+    late = torch.cat([torch.zeros(9), wav[:-9]])
+    assert delay(late, wav) == 9 and delay(wav, late) == -9
+
+
 def test_bootstrap_intervals_have_their_closed_forms():
     # Of two scores, a quarter of the draws holds the lower one twice.
     assert interval([0.0, 1.0]) == (0, 1)
@@ -92,7 +140,9 @@ def test_bootstrap_intervals_have_their_closed_forms():
     assert all(map(math.isnan, interval([1.0])))
 
 
-@pytest.mark.parametrize("metric", [pesq_wb, pesq_nb, stoi, estoi, si_sdr])
+@pytest.mark.parametrize(
+    "metric", [pesq_wb, pesq_nb, stoi, estoi, si_sdr, level, delay]
+)
 def test_what_has_no_score_is_not_a_number(metric, speech):
     silence = torch.zeros_like(speech)
     assert math.isnan(metric(silence, silence))

@@ -140,7 +140,7 @@ def test_a_test_scores_everything_and_says_what_it_was_of(run, corpus):
     train(corpus, run, "--test_only", **everything)
     with open(run / "results.csv", newline="", encoding="utf-8") as file:
         header = next(csv.reader(file))
-    assert len(header) == 2 + 9 + 3 + 4 and "dnsmos_ovrl" in header
+    assert len(header) == 2 + 11 + 3 + 4 and "dnsmos_ovrl" in header
     top = scores(run)["p232_001", "clean", "pesq"]
     assert top == pytest.approx(4.644, abs=1e-3)
     text = (run / "report.md").read_text()
