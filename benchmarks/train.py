@@ -90,7 +90,7 @@ class Step:
     def losses(self):
         """Name to loss of the system."""
         with self.cast():
-            y, x_0 = map(spec, self.wavs)
+            y, x_0 = map(self.modules["spec"], self.wavs)
             return self.system(x_0, y, self.modules["objective"])
 
     def backward(self):

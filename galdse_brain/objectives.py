@@ -228,11 +228,11 @@ class Objective(nn.Module):
     >>> clean = spec(torch.randn(2, 896))
     >>> objective(clean, clean)
     {'mse': tensor(0.), 'l1': tensor(0.)}
-    >>> sorted(objective(clean, clean, guidance=clean))
+    >>> sorted(objective(clean, clean, {"guidance": clean}))
     ['guidance', 'l1', 'mse']
     >>> first = Objective(spec, {}, {"snr": NegSNR()})
     >>> objective = Objective(spec, {"mse": nn.MSELoss()}, {}, {"first": first})
-    >>> sorted(objective(clean, clean, first=clean))
+    >>> sorted(objective(clean, clean, {"first": clean}))
     ['first_snr', 'mse']
     """
 
@@ -243,14 +243,14 @@ class Objective(nn.Module):
         self.on_waveform = nn.ModuleDict(on_waveform)
         self.stages = nn.ModuleDict(stages or {})
 
-    def forward(self, estimate, clean, **stages):
+    def forward(self, estimate, clean, stages=None):
         """Named scalars of spectrograms (B, 2, F, T).
 
-        ``stages`` are estimates on the way to ``estimate``, by name; their
-        errors have that name before their own.
+        ``stages`` is a dict of estimates on the way to ``estimate``; their
+        errors have its names before their own.
         """
         errors = {}
-        for stage, first in stages.items():
+        for stage, first in (stages or {}).items():
             if stage in self.stages:
                 found = self.stages[stage](first, clean)
                 errors |= {f"{stage}_{name}": e for name, e in found.items()}

@@ -134,7 +134,9 @@ class Pieces(NamedTuple):
         for _, alike in groupby(pieces, lambda piece: piece[2].shape):
             while batch := list(islice(alike, self.at_once)):
                 starts, insides, heard = zip(*batch)
-                firsts = [s - inside.start for s, inside in zip(starts, insides)]
+                firsts = [
+                    s - inside.start for s, inside in zip(starts, insides)
+                ]
                 done = process(torch.stack(heard), firsts)
                 for start, inside, wave in zip(starts, insides, done):
                     yield start, wave[..., inside]

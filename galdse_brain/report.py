@@ -44,6 +44,7 @@ LABELS = {
 TRAINED = {  # Losses whose metrics have other names, or are part of others.
     "pesq": {"pesq", "pesq_nb", "csig", "cbak", "covl"},
     "neg_si_snr": {"si_sdr", "si_sir", "si_sar"},  # 1/SDR = 1/SIR + 1/SAR
+    "neg_snr": {"si_sdr", "si_sir", "si_sar", "seg_snr", "level"},
 }
 JUDGES = ("si_sdr", "dnsmos_ovrl")  # of a gain in PESQ
 LEVEL_ERROR = 0.5  # dB, of the mean; more is a warning.
@@ -59,7 +60,8 @@ def trained_on(losses):
     >>> sorted(trained_on(["neg_si_snr", "spec_mse"]))
     ['si_sar', 'si_sdr', 'si_sir', 'spec_mse']
     """
-    return {metric for name in losses for metric in TRAINED.get(name, {name})}
+    names = {name.removeprefix("guidance_") for name in losses}
+    return {metric for name in names for metric in TRAINED.get(name, {name})}
 
 
 def suspicions(means, reference):

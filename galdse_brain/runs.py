@@ -90,9 +90,9 @@ def start_from(system, source):
         What to train.
     source : str or pathlib.Path
         A run, whose averaged weights are taken, an exported model, or the
-        name of one in the package or on the Hugging Face hub. It holds a system of the same
-        classes in all parts, perhaps inside another, as a few-step system
-        does. ValueError otherwise, because weights that fit may mean another
+        name of one in the package or on the Hugging Face hub. It holds a
+        system of the same classes in all parts, perhaps inside another, as a
+        few-step system does. ValueError otherwise, because weights that fit may mean another
         thing: a spectrogram or its noise, on this path or on another.
     """
     yaml = Path(source) / "hyperparams.yaml"

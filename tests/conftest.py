@@ -18,7 +18,7 @@ from torch import nn
 from galdse_brain.enhancer import Enhancer
 from galdse_brain.export import write_folder
 from galdse_brain.inference import GALDSEEnhancement
-from galdse_brain.nets.guidance import GuidanceNet
+from galdse_brain.nets.guidance import Guidance, GuidanceNet
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.paths.bbed import BBED
 from galdse_brain.paths.bridge_ve import BridgeVE
@@ -64,14 +64,15 @@ def write(path, num_samples=600, rate=16000, **how):
 
 
 class FixedMask(nn.Module):
-    """A guidance that says what it is told."""
+    """A guidance whose mask is what it is told."""
 
     def __init__(self, mask):
         super().__init__()
         self.mask = mask
 
     def forward(self, y):
-        return self.mask.expand(len(y), 1, *y.shape[2:])
+        mask = self.mask.expand(len(y), 1, *y.shape[2:])
+        return Guidance(mask, (1 - mask) * y)
 
 
 def pytest_configure():

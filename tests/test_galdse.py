@@ -5,7 +5,7 @@ import torch
 from conftest import FixedMask
 from torch import nn
 
-from galdse_brain.enhancer import normalize
+from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.objectives import NegSISNR, Objective
 from galdse_brain.spec import SpecTransform
 
@@ -34,7 +34,7 @@ def test_silent_crops_train_without_nan(small_system, silent):
     clean, noise = torch.randn(2, 2, 1920)
     noisy = clean + noise
     noisy[silent] = clean[silent] = 0
-    noisy, clean = normalize(noisy, clean)
+    noisy, clean = spec.normalize(noisy, clean)
     objective = Objective(spec, {"mse": nn.MSELoss()}, {"si": NegSISNR()})
     losses = small_system.train()(spec(clean), spec(noisy), objective)
     sum(losses.values()).backward()
@@ -78,6 +78,8 @@ def test_network_sees_speech_presence_and_steps_from_zero(small_system):
     seen = []
 
     class Spy(nn.Module):
+        condition = NCSNpp.condition
+
         def forward(self, x_t, t, cond):
             seen.append((t, cond))
             return x_t

@@ -50,19 +50,24 @@ class Gives(nn.Module):
         self.function = function
         self.seen = []
 
+    condition = NCSNpp.condition
+
     def forward(self, x_t, t, cond):
         self.seen.append((x_t, t, cond))
         return self.function(x_t, t)
 
 
-def mse(estimate, clean):
+def nothing(estimate, clean, stages=None):
+    """An objective without errors but those of estimates on the way."""
+    return {
+        name: mse_loss(first, clean) for name, first in (stages or {}).items()
+    }
+
+
+def mse(estimate, clean, stages=None):
     """An objective."""
-    return {"mse": mse_loss(estimate, clean)}
-
-
-def nothing(estimate, clean):
-    """An objective without errors."""
-    return {}
+    errors = nothing(estimate, clean, stages)
+    return {**errors, "mse": mse_loss(estimate, clean)}
 
 
 def bridge(function, sampler=SDE):

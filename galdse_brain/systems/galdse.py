@@ -76,7 +76,8 @@ class GALDSE(nn.Module):
         x_0, y : torch.Tensor
             Clean and noisy spectrogram, shape (B, 2, F, T).
         objective : callable
-            (estimate, clean, guidance=first estimate) -> {name: scalar}.
+            (estimate, clean, {"guidance": first estimate}) ->
+            {name: scalar}.
         randn_like : callable
             Source of noise.
 
@@ -92,7 +93,7 @@ class GALDSE(nn.Module):
         t = self.path.sample_time(y)
         x_t = self.diffuse(x_0, y, t, guidance.mask, randn_like)
         estimate = self.denoiser(y, guidance)(x_t, t)
-        return objective(estimate, x_0, guidance=first)
+        return objective(estimate, x_0, {"guidance": first})
 
     def diffuse(self, x_0, y, t, mask, randn_like=torch.randn_like):
         """State x_t (B, 2, F, T) at times t (B,), with noise shaped by M."""

@@ -39,7 +39,8 @@ class Guided(nn.Module):
         hints = self._hints(y, guidance.detach(), randn_like)
 
         def errors(estimate, clean):
-            return objective(estimate, clean, guidance=guidance.estimate)
+            stages = {"guidance": guidance.estimate}
+            return objective(estimate, clean, stages)
 
         return self.system(x_0, y, errors, **hints)
 

@@ -37,7 +37,7 @@ class TwoStage(nn.Module):
         cond = torch.cat([y, first], dim=1)
 
         def errors(estimate, clean):
-            return objective(estimate, clean, predictor=first)
+            return objective(estimate, clean, {"predictor": first})
 
         return self.system(x_0, first, errors, randn_like, cond)
 
