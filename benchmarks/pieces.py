@@ -23,7 +23,7 @@ from galdse_brain.evaluate import paired, read
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import pesq_wb, si_sdr
 from galdse_brain.pieces import Pieces
-from galdse_brain.released import FOLDER
+from galdse_brain.released import DEFAULT
 
 COLUMNS = "pieces", "SI-SDR to one pass (dB)", "PESQ-WB", "SI-SDR (dB)"
 LENGTHS = 32640, 65408, 130944
@@ -44,7 +44,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("noisy", type=Path)
     parser.add_argument("clean", type=Path)
-    parser.add_argument("--model", default=FOLDER)
+    parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()

@@ -18,7 +18,6 @@ from galdse_brain.evaluate import (
 )
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.metrics import si_sdr
-from galdse_brain.released import FOLDER
 from galdse_brain.report import Report, suspicions, trained_on
 from galdse_brain.results import Results, markdown, snr_bin
 from galdse_brain.scoring import STANDARD, Scorer, all_metrics
@@ -399,7 +398,7 @@ def test_a_model_s_controls_are_what_its_system_makes_of_the_noisy_speech(
     folders,
 ):
     """Beside the scores of the files: one step, and the mask alone."""
-    found, _ = evaluate_folders({"si_sdr": si_sdr}, **folders, model=FOLDER)
+    found, _ = evaluate_folders({"si_sdr": si_sdr}, **folders, model="galdse")
     signals = ["noisy", "mask alone", "one step", "enhanced", "clean"]
     assert found.results.signals == signals
     model = GALDSEEnhancement.from_hparams()

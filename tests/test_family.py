@@ -15,6 +15,8 @@ from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.recipe import read_recipe
 from galdse_brain.runs import best_weights, losses_of, start_from
 
+# Of the light members: what all steps share.
+SHARED = {"guidance": 1, "net.known": 1, "net.features": 1}
 CALLS = {
     "galdse_mini": {"guidance": 1, "net": 6},
     "bridge_mini": {"net": 2},
@@ -28,9 +30,16 @@ CALLS = {
     "ensemble_mini": {"system.guidance": 2, "system.net": 12},
     "crp_mini": {"system.net": 1},
     "galdse_crp_mini": {"system.guidance": 1, "system.net": 2},
+    "galdse_light": {**SHARED, "net": 1},
+    "galdse_live": {**SHARED, "net": 1},
+    "galdse_light_crp": {f"system.{k}": n for k, n in SHARED.items()}
+    | {"system.net": 1},
 }
 SMALL, GUIDED = "channels: 8", "channels: 8, hidden_size: 4"
 STEPS = f"{SMALL}, num_steps: 2"
+LIGHT = f"{GUIDED}, guidance_channels: 8, guidance_hidden: 4"
+LIGHT_LOSSES = {"spectra", "neg_snr", "pesq"}
+BOTH = LIGHT_LOSSES | {"guidance_spectra", "guidance_neg_snr"}
 # Recipe: its tiny enhancer, the recipe that it starts from, its losses.
 MEMBERS = {
     "galdse_mini": (GUIDED, None, {"spec_mse", "guidance"}),
@@ -65,6 +74,9 @@ MEMBERS = {
         "galdse_mini",
         {"spec_mse"},
     ),
+    "galdse_light": (LIGHT, None, BOTH),
+    "galdse_live": (f"light: {{{LIGHT}}}", None, BOTH),
+    "galdse_light_crp": (f"light: {{{LIGHT}}}", "galdse_light", LIGHT_LOSSES),
 }
 
 

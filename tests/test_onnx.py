@@ -21,9 +21,10 @@ ort = pytest.importorskip("onnxruntime", reason="the extra [onnx] is missing")
 pytest.importorskip("onnx", reason="the extra [onnx] is missing")
 
 
-@pytest.fixture(scope="module")
-def folder(exported, tmp_path_factory):
+@pytest.fixture(scope="module", params=["galdse", "light"])
+def folder(exported, light_folder, tmp_path_factory, request):
     """A tiny model whose output hangs on all inputs, with ONNX files."""
+    exported = {"galdse": exported, "light": light_folder}[request.param]
     model = GALDSEEnhancement.from_hparams(exported, run_opts=CPU)
     enhancer = model.mods.enhance_model
     torch.manual_seed(2)
@@ -31,7 +32,7 @@ def folder(exported, tmp_path_factory):
         if parameter.ndim > 1:
             fan_in = parameter[0].numel()
             torch.nn.init.normal_(parameter, std=fan_in**-0.5)
-    yaml, _ = (exported / "hyperparams.yaml").read_text().split(WIRING)
+    yaml, *_ = (exported / "hyperparams.yaml").read_text().split(WIRING)
     place = tmp_path_factory.mktemp("onnx") / "exported"
     about, example = {"converted_from": "a"}, exported / "example.wav"
     folder = write_folder(place, yaml, enhancer, about, example)
@@ -56,21 +57,25 @@ def test_the_networks_are_those_of_torch_at_any_length(
     guidance, denoiser = (ort.InferenceSession(folder / f) for f in FILES)
     system = enhancer.system
     with torch.no_grad():
-        mask = system.guidance(y)
-        x_0 = system.denoiser(y, mask)(x_t, t)
-    given = {"y": y.numpy()}
-    assert np.abs(guidance.run(None, given)[0] - mask.numpy()).max() < 1e-4
-    given |= {"x_t": x_t.numpy(), "t": t.numpy(), "mask": mask.numpy()}
+        found = system.guidance(y)
+        x_0 = system.denoiser(y, found)(x_t, t)
+    mask, estimate, *cond = guidance.run(None, {"y": y.numpy()})
+    assert np.abs(mask - found.mask.numpy()).max() < 1e-4
+    assert np.abs(estimate - found.estimate.numpy()).max() < 1e-4
+    names = [given.name for given in denoiser.get_inputs()]
+    given = dict(zip(names, [x_t.numpy(), t.numpy(), *cond]))
     assert x_0.std() > 0.1 and (x_0[..., 0] - x_0[..., 1]).std() > 0.1
     assert np.abs(denoiser.run(None, given)[0] - x_0.numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize("num_steps", [None, 1, 4])
+@pytest.mark.parametrize("num_steps", [None, 0, 1, 4])
 def test_numpy_alone_walks_as_torch_does(folder, enhancer, num_steps):
     script = run(EXAMPLES / "onnx_enhance.py", *arguments(folder))
     noisy = 0.3 * torch.randn(5000)
     drawn = np.random.default_rng(3).standard_normal
-    ours = script["Model"](folder).enhance(noisy.numpy(), num_steps, drawn)
+    ours = script["Model"](folder).enhance_piece(
+        noisy.numpy(), num_steps, drawn
+    )
     rng = np.random.default_rng(3)
 
     def randn_like(x):
@@ -97,7 +102,9 @@ def test_a_few_step_model_walks_as_the_system_in_it(
     write_onnx(tmp_path)
     script = run(EXAMPLES / "onnx_enhance.py", *arguments(folder))
     noisy = 0.3 * torch.randn(5000)
-    silent = script["Model"](tmp_path).enhance(noisy.numpy(), normal=np.zeros)
+    silent = script["Model"](tmp_path).enhance_piece(
+        noisy.numpy(), normal=np.zeros
+    )
     with torch.no_grad():
         theirs = few._enhance(noisy[None], torch.zeros_like, 2)[0]
     assert np.abs(silent - theirs.numpy()).max() < 1e-4 * theirs.abs().max()

@@ -93,12 +93,11 @@ class Conv(nn.Conv2d):
             out_channels,
             (3, kernel_size),
             stride,
-            (0, kernel_size // 2),
+            (0 if causal else 1, kernel_size // 2),
             **options,
         )
-        missing = 3 - stride[0]
-        self.before = missing if causal else 1
-        self.after = missing - self.before
+        # Frames before the first that a causal one needs beside it.
+        self.before = 3 - stride[0] if causal else 0
 
     def forward(self, x, past=None):
         """Frames (B, C, T, F) after those that ``past`` remembers."""
@@ -124,39 +123,39 @@ class Deconv(nn.ConvTranspose2d):
             out_channels,
             (stride + 2, 4),
             (stride, 2),
-            (0, 1),
+            (0 if causal else 1, 1),
         )
-        self.causal = causal
-        # Earlier frames that the first one still hears from.
-        self.before, self.after = (2 // stride if causal else 0), 0
+        self.before = 2 // stride if causal else 0
 
     def forward(self, x, past=None):
         """Frames (B, C, T, F) to (B, C, stride T, 2 F)."""
-        step = self.stride[0]
-        first = step * self.before if self.causal else 1
         y = super().forward(after(self, x, past))
-        return y[:, :, first : first + step * x.shape[2]]
+        step, first = self.stride[0], self.stride[0] * self.before
+        return y[:, :, first : first + step * x.shape[2]] if first else y
 
 
 def after(conv, x, past=None):
-    """Frames with those before them: zeros, or what ``past`` remembers.
+    """Frames with those that a causal layer hears before them.
 
     Arguments
     ---------
     conv : Conv or Deconv
-        Needs ``before`` frames before the first, ``after`` behind the last.
+        Hears ``before`` frames before the first.
     x : torch.Tensor
         Shape (B, C, T, F).
     past : dict, optional
-        Of a causal network: module -> its last frames, renewed here.
+        Of a causal network: module -> its last frames, renewed here. Without
+        it, and at first, zeros come before.
 
     Returns
     -------
     x : torch.Tensor
-        Shape (B, C, before + T + after, F).
+        Shape (B, C, before + T, F).
     """
-    x = functional.pad(x, (0, 0, conv.before, conv.after))
-    if past is not None and conv.before:
+    if not conv.before:
+        return x
+    x = functional.pad(x, (0, 0, conv.before, 0))
+    if past is not None:
         if conv in past:
             x[:, :, : conv.before] = past[conv]
         past[conv] = x[:, :, -conv.before :].clone()
@@ -322,8 +321,8 @@ class Body(nn.Module):
         h = torch.cat([self.act_4(self.unmix(h, past)), h_2], 1)
         h = torch.cat([self.act_5(self.up(h, past)), h_1], 1)
         m = self.split.inverse(self.out(h, past))
-        fine = functional.elu(self.fine_in(m, past) + fine)
-        m = m + self.fine_out(fine, past)
+        fine = functional.elu(self.fine_in(m, past).add_(fine), inplace=True)
+        m = self.fine_out(fine, past).add_(m)
         return m.transpose(2, 3), z
 
 
