@@ -115,19 +115,22 @@ class Enhancer(nn.Module):
         if num_steps is None:
             num_steps = self.num_steps
 
-        def process(pieces, starts):
-            waves = pieces.flatten(0, 1)
-            randn_like = torch.randn_like
-            if seed is not None:
-                firsts = [
-                    start // self.spec.hop_length
-                    for start in starts
-                    for _ in pieces[0]
-                ]
-                randn_like = placed_randn_like(seed, firsts)
-            return self._enhance(waves, randn_like, num_steps).view_as(pieces)
+        def process(heard, starts, last):
+            waves = heard.flatten(0, 1)
+            firsts = [s // self.spec.hop_length for s in starts]
+            firsts = [first for first in firsts for _ in heard[0]]
+            randn_like = self._randn_like(seed, firsts)
+            return self._enhance(waves, randn_like, num_steps).view_as(heard)
 
+        if getattr(self.system, "causal", False):
+            process = Carried(self, seed, num_steps)
         return self.pieces.stream(blocks, process)
+
+    def _randn_like(self, seed, first_frames):
+        """Noise of items that start at these frames; without a seed, any."""
+        if seed is None:
+            return torch.randn_like
+        return placed_randn_like(seed, first_frames)
 
     def _enhance(self, noisy, randn_like, num_steps):
         scale = self.spec.scale(noisy)
@@ -135,6 +138,60 @@ class Enhancer(nn.Module):
         x_0 = self.system.enhance(y, randn_like, num_steps)
         wav = self.spec.inverse(x_0, noisy.shape[1]) * scale
         return wav.where(noisy.any(-1, keepdim=True), 0)  # Silence stays.
+
+
+class Carried:
+    """Pieces of a recording, one after the other, as if they were one.
+
+    A causal system goes on from what it knew at the end of the last piece.
+    Every frame is seen once, as soon as all its samples are there, and kept
+    until the samples of the next piece are made, so that what comes out does
+    not depend on how a recording is cut.
+
+    Arguments
+    ---------
+    enhancer : Enhancer
+        Its system's ``enhance`` takes ``past``, see ``galdse_brain.nets.band``.
+    seed, num_steps : int, optional
+        As of ``Enhancer.stream``.
+    """
+
+    def __init__(self, enhancer, seed, num_steps):
+        self.enhancer, self.seed, self.num_steps = enhancer, seed, num_steps
+        self.past, self.done, self.before = {}, 0, None
+
+    def __call__(self, heard, starts, last):
+        """As ``process`` of ``Pieces.stream``."""
+        waves = [self.enhance(*piece, last) for piece in zip(heard, starts)]
+        return torch.stack(waves)
+
+    def enhance(self, noisy, start, last):
+        """Waveforms (C, n) from sample ``start`` on, right where they are new.
+
+        ``last`` says that the recording ends with them.
+        """
+        spec = self.enhancer.spec
+        hop, reach = spec.hop_length, -(-spec.n_fft // 2 // spec.hop_length)
+        y = spec(noisy)
+        first = start // hop
+        end = noisy.shape[-1] // hop - reach  # All samples of these are there.
+        end -= (first + end - self.done) % spec.frame_multiple
+        new = y[..., self.done - first : None if last else end]
+        noise = self.enhancer._randn_like(self.seed, [self.done] * len(noisy))
+        x_0 = self.enhancer.system.enhance(
+            new, noise, self.num_steps, past=self.past
+        )
+        if self.before is not None:
+            x_0 = torch.cat([self.before, x_0], -1)
+        self.done += new.shape[-1]
+        origin = self.done - x_0.shape[-1]
+        kept = self.enhancer.pieces.context // hop + reach
+        self.before = x_0[..., -kept:]
+        made = spec.inverse(x_0)
+        # To where the samples of the piece are; before the first frame and
+        # after the last one is context.
+        at = origin * hop - start
+        return _padded(nn.functional.pad(made, (at, 0)), noisy.shape[-1])
 
 
 def _padded(wav, num_samples):

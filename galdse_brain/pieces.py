@@ -120,8 +120,9 @@ class Pieces(NamedTuple):
         blocks : iterable of torch.Tensor
             Consecutive parts of the recording, each (C, n).
         process : callable
-            (what is heard (P, C, n), list of P first samples of it) ->
-            processed, in which sample i still belongs to sample i.
+            (what is heard (P, C, n), list of P first samples of it, whether
+            the recording ends there) -> processed, in which sample i still
+            belongs to sample i.
 
         Yields
         ------
@@ -131,13 +132,17 @@ class Pieces(NamedTuple):
         return join(self._processed(self.cut(blocks), process))
 
     def _processed(self, pieces, process):
-        for _, alike in groupby(pieces, lambda piece: piece[2].shape):
+        def kind(piece):
+            _, inside, heard = piece
+            return heard.shape, inside.stop is None
+
+        for (_, last), alike in groupby(pieces, kind):
             while batch := list(islice(alike, self.at_once)):
                 starts, insides, heard = zip(*batch)
                 firsts = [
                     s - inside.start for s, inside in zip(starts, insides)
                 ]
-                done = process(torch.stack(heard), firsts)
+                done = process(torch.stack(heard), firsts, last)
                 for start, inside, wave in zip(starts, insides, done):
                     yield start, wave[..., inside]
 

@@ -35,6 +35,12 @@ hidden_size: 4
 channels: 8
 multipliers: [1, 1, 1, 1]
 """
+TINY_LIGHT = """
+guidance_channels: 8
+guidance_hidden: 4
+channels: 8
+hidden_size: 4
+"""
 ROOT = Path(__file__).parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.append(str(GOLDEN))
@@ -142,12 +148,24 @@ def waken(enhancer):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """A folder that ``from_hparams`` loads, with tiny networks."""
+    return model_folder(tmp_path_factory, "galdse", TINY_MODEL)
+
+
+@pytest.fixture(scope="session")
+def light_folder(tmp_path_factory):
+    """The same of a light model."""
+    return model_folder(tmp_path_factory, "galdse_light", TINY_LIGHT)
+
+
+def model_folder(tmp_path_factory, name, values):
+    """A folder of the model file ``name`` with other values."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    recipe = read_recipe(ROOT / "hparams" / "galdse.yaml", TINY_MODEL)
+    recipe = read_recipe(ROOT / "hparams" / f"{name}.yaml", values)
     yaml = resolve_references(recipe).getvalue()
     parts = load_hyperpyyaml(yaml)
-    enhancer = waken(Enhancer(parts["system"], parts["spec"]))
+    enhancer = Enhancer(parts["system"], parts["spec"], parts["pieces"])
+    waken(enhancer)
     noise = 0.1 * torch.randn(8000, generator=torch.Generator().manual_seed(1))
     soundfile.write(folder / "noisy.wav", noise.numpy(), 16000)
     about = {

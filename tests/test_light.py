@@ -200,3 +200,25 @@ def test_pieces_of_the_packaged_model_are_near_one_pass():
     assert -10 * torch.log10(error) > 30
     level = (in_pieces @ whole) / (whole @ whole)
     assert abs(20 * torch.log10(level)) < 0.05
+
+
+@pytest.mark.parametrize("samples", [700, 9000, 40001])
+@pytest.mark.parametrize("steps", [0, 1, 3])
+@torch.no_grad()
+def test_a_causal_system_gives_the_same_however_a_recording_is_cut(
+    samples, steps
+):
+    small = SMALL.strip().replace("\n", ", ")
+    parts = built("galdse_live", f"light: {{{small}}}")
+    enhancer = Enhancer(parts["system"], parts["spec"], parts["pieces"])
+    noisy = 0.3 * torch.randn(2, samples)
+    whole, _ = enhancer(noisy, num_steps=steps)
+    for size, context in ((2048, 1024), (6400, 1024), (9984, 1280)):
+        enhancer.pieces = Pieces(size, 0, context).checked()
+        cut, _ = enhancer(noisy, num_steps=steps)
+        torch.testing.assert_close(cut, whole, atol=1e-5, rtol=0)
+    # In one piece it is what the system makes of the whole spectrogram.
+    y = parts["spec"](noisy)
+    x_0 = parts["system"].enhance(y, enhancer._randn_like(0, [0, 0]), steps)
+    plain = parts["spec"].inverse(x_0, samples)
+    torch.testing.assert_close(whole, plain, atol=1e-5, rtol=0)

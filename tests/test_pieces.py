@@ -23,7 +23,7 @@ def test_an_identity_gives_the_recording_back(pieces, total, block, channels):
     recording = torch.arange(1.0, channels * total + 1).view(channels, total)
     sizes = []
 
-    def process(batch, starts):
+    def process(batch, starts, last):
         sizes.append(batch.shape)
         for piece, start in zip(batch, starts):
             end = start + piece.shape[-1]
@@ -85,7 +85,7 @@ def test_a_stream_is_read_no_further_than_the_next_piece_needs():
             read.append(i)
             yield torch.zeros(1, 10)
 
-    stream = Pieces(100, 20, at_once=1).stream(blocks(), lambda x, _: x)
+    stream = Pieces(100, 20, at_once=1).stream(blocks(), lambda x, *_: x)
     assert next(stream).shape == (1, 80)
     assert len(read) < 25
 

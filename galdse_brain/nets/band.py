@@ -373,6 +373,7 @@ torch.Size([1, 8, 32, 32]))
     ):
         super().__init__()
         self.alpha = alpha
+        self.causal = causal
         self.num_features = channels
         self.planes = Planes(3, channels // 2, 16, bias=True, causal=causal)
         self.body = Body(3, channels, hidden_size, 16, num_blocks, causal)
@@ -448,6 +449,7 @@ class BandDenoiser(nn.Module):
         causal=False,
     ):
         super().__init__()
+        self.causal = causal
         self.num_features = num_features
         self.known = Planes(6, channels // 2, 8, bias=True, causal=causal)
         self.state = Planes(2, channels // 2, 8, bias=False, causal=causal)

@@ -100,21 +100,43 @@ class GALDSE(nn.Module):
         mean, std = self.path.marginal(x_0, y, t)
         return mean + std * mask**self.mask_exponent * randn_like(y)
 
-    def denoiser(self, y, guidance):
-        """The network under its condition: (x_t, t) -> estimate of x_0."""
-        cond = self.net.condition(y, guidance)
-        # Published networks count their steps from 0.
-        return lambda x_t, t: self.net(x_t, t - 1, cond)
+    @property
+    def causal(self):
+        """Whether it can go on from what it knew, see ``enhance``."""
+        parts = self.guidance, self.net
+        return all(getattr(part, "causal", False) for part in parts)
 
-    def enhance(self, y, randn_like=torch.randn_like, num_steps=None):
-        """Enhanced spectrogram of a noisy one, both (B, 2, F, T)."""
+    def denoiser(self, y, guidance, past=None):
+        """The network under its condition: (x_t, t) -> estimate of x_0."""
+        if past is None:
+            cond = self.net.condition(y, guidance)
+            # Published networks count their steps from 0.
+            return lambda x_t, t: self.net(x_t, t - 1, cond)
+        cond = self.net.condition(y, guidance, past)
+
+        def estimate(x_t, t):
+            of_step = past.setdefault(int(t[0]), {})
+            return self.net(x_t, t - 1, cond, of_step)
+
+        return estimate
+
+    def enhance(
+        self, y, randn_like=torch.randn_like, num_steps=None, past=None
+    ):
+        """Enhanced spectrogram of a noisy one, both (B, 2, F, T).
+
+        ``past``, if the system is causal: a dict, empty at first, by which a
+        call goes on where the last one with it ended. All calls but the last
+        take an even number of frames.
+        """
         steps = self.num_steps if num_steps is None else num_steps
-        guidance = self.guidance(y)
+        known = () if past is None else (past,)
+        guidance = self.guidance(y, *known)
         if steps == 0:
             return guidance.estimate
         return self.sampler(
             self.path,
-            self.denoiser(y, guidance),
+            self.denoiser(y, guidance, *known),
             y,
             randn_like=lambda x: guidance.mask * randn_like(x),
             num_steps=steps,
