@@ -44,6 +44,41 @@ def shuffled_noise(clean, noisy):
     return gain * noise
 
 
+def without_rumble(clean, noisy, corner=58.0, width=5.0):
+    """Clean speech (B, N) without what lies below 60 Hz, noisy as it is.
+
+    No voice goes so low: what a clean recording has there is noise, and a
+    network that is to give it back learns to keep the rumble of noisy ones.
+    The filter is a logistic function of the frequency in Hz, without delay.
+
+    Example
+    -------
+    >>> t = torch.arange(16000) / 16000
+    >>> tones = torch.stack([(6.2832 * f * t).sin() for f in (20, 200)])
+    >>> clean, _ = without_rumble(tones, tones)
+    >>> [round(float(wav.norm() / tones[1].norm()), 2) for wav in clean]
+    [0.0, 1.0]
+    """
+    size = clean.shape[-1]
+    spectrum = torch.fft.rfft(clean)
+    hertz = torch.arange(size // 2 + 1, device=clean.device)
+    hertz = hertz * (SAMPLE_RATE / size)
+    gain = torch.sigmoid((hertz - corner) / width)
+    return torch.fft.irfft(gain * spectrum, size), noisy
+
+
+def remix_without_rumble(clean, noisy):
+    """``remix``, and clean speech as of ``without_rumble``.
+
+    Example
+    -------
+    >>> clean, noisy = torch.randn(2, 4, 1600)
+    >>> [wav.shape for wav in remix_without_rumble(clean, noisy)]
+    [torch.Size([4, 1600]), torch.Size([4, 1600])]
+    """
+    return without_rumble(*remix(clean, noisy))
+
+
 def remix(clean, noisy):
     """Remix: each clean item gets the noise of another one.
 

@@ -133,10 +133,9 @@ class Enhancer(nn.Module):
         return placed_randn_like(seed, first_frames)
 
     def _enhance(self, noisy, randn_like, num_steps):
-        scale = self.spec.scale(noisy)
-        y = self.spec(noisy / scale)
+        y = self.spec(*self.spec.normalize(noisy))
         x_0 = self.system.enhance(y, randn_like, num_steps)
-        wav = self.spec.inverse(x_0, noisy.shape[1]) * scale
+        wav = self.spec.inverse(x_0, noisy.shape[1]) * self.spec.scale(noisy)
         return wav.where(noisy.any(-1, keepdim=True), 0)  # Silence stays.
 
 

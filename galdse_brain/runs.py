@@ -93,7 +93,8 @@ def start_from(system, source):
         name of one in the package or on the Hugging Face hub. It holds a
         system of the same classes in all parts, perhaps inside another, as a
         few-step system does. ValueError otherwise, because weights that fit
-        may mean another thing: a spectrogram or its noise, on this path or on another.
+        may mean another thing: a spectrogram or its noise, on this path or on
+        another.
     """
     yaml = Path(source) / "hyperparams.yaml"
     if yaml.is_file() and "enhancer" in YAML().load(yaml):

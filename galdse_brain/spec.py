@@ -74,12 +74,11 @@ class SpecTransform(nn.Module):
         Returns
         -------
         scale : torch.Tensor
-            Shape (B, 1): the peak, 1 if it is not wanted, and not less than
-            1e-8, so that silence stays silence.
+            Shape (B, 1): the peak, or 1 where it is not wanted.
         """
         if not self.by_peak:
             return noisy.new_ones(len(noisy), 1)
-        return noisy.abs().amax(dim=-1, keepdim=True).clamp(min=TINY)
+        return noisy.abs().amax(dim=-1, keepdim=True)
 
     def normalize(self, noisy, *others):
         """Waveforms (B, N) divided by the ``scale`` of ``noisy``.
@@ -90,7 +89,7 @@ class SpecTransform(nn.Module):
         >>> spec.normalize(torch.tensor([[1.0, -4]]), torch.tensor([[2.0, 2]]))
         [tensor([[ 0.2500, -1.0000]]), tensor([[0.5000, 0.5000]])]
         """
-        scale = self.scale(noisy)
+        scale = self.scale(noisy).clamp(min=TINY)  # Silence stays silence.
         return [wav / scale for wav in (noisy, *others)]
 
     def num_frames(self, num_samples):

@@ -241,7 +241,7 @@ def test_inputs_that_make_no_sense_are_one_line(
         (["a.wav", "--mix", "1.5"], "--mix: 1.5 is not 0 to 1"),
         (["a.wav", "--mix", "nan"], "--mix: nan is not 0 to 1"),
         (["a.wav", "--seed", "-1"], "--seed: -1 is not at least 0"),
-        (["a.wav", "--steps", "0"], "--steps: 0 is not at least 1"),
+        (["a.wav", "--steps", "-1"], "--steps: -1 is not at least 0"),
         (["a.wav", "--steps", "many"], "--steps: invalid steps value: 'many'"),
         (["a.wav", "--batch-size", "0"], "--batch-size: 0 is not at least 1"),
         (["a.wav", "--chunk-seconds", "0"], "0 is not 0.1 to 3600"),

@@ -398,7 +398,7 @@ def test_a_model_s_controls_are_what_its_system_makes_of_the_noisy_speech(
     folders,
 ):
     """Beside the scores of the files: one step, and the mask alone."""
-    found, _ = evaluate_folders({"si_sdr": si_sdr}, **folders, model="galdse")
+    found, _ = evaluate_folders({"si_sdr": si_sdr}, **folders, model="light")
     signals = ["noisy", "mask alone", "one step", "enhanced", "clean"]
     assert found.results.signals == signals
     model = GALDSEEnhancement.from_hparams()

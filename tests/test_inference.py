@@ -353,7 +353,7 @@ def test_how_many_pieces_run_at_once_changes_nothing(tiny):
     enhancer = tiny.mods.enhance_model
     found = []
     for at_once in (1, 3):
-        enhancer.pieces = Pieces(23 * 128, 4 * 128, at_once)
+        enhancer.pieces = Pieces(23 * 128, 4 * 128, at_once=at_once)
         found.append(tiny.enhance_waveform(wav, 16000))
     assert (found[0] - found[1]).norm() < 1e-4 * found[0].norm()
 

@@ -7,8 +7,8 @@
 Writes galdse_brain/released/NAME: the files of an exported folder, with the
 weights in half precision and, in config.json, the scores of a test (what
 `galdse evaluate --model` or `train.py` has written), what an enhancement
-costs, and a line on what the model is for; and the table of scores into its
-card, between the comments that mark its place. The rest of a card is written
+costs, and a line on what the model is for; and tables of scores into its card
+and the README, between the comments that mark their places. The rest of a card is written
 by hand. `benchmarks/steps.py` finds on validation pairs how few steps keep the
 scores, and whether bf16 does.
 
@@ -28,8 +28,17 @@ from galdse_brain.cost import cost
 from galdse_brain.export import finite
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.released import FOLDER
-from galdse_brain.results import SYSTEM, Results
+from galdse_brain.report import LABELS, trained_on
+from galdse_brain.results import SYSTEM, Results, markdown, number
 
+README = Path(__file__).parents[1] / "README.md"
+SCORES = "pesq", "estoi", "si_sdr", "dnsmos_ovrl", "level"
+# Released weights of others, enhanced at 16 kHz (DeepFilterNet3 at 48 kHz and
+# back) and scored by `galdse evaluate` on the same pairs.
+PEERS = {
+    "GTCRN (VoiceBank)": ("48,000", "2.614", "0.815", "16.64", "3.04", "–"),
+    "DeepFilterNet3": ("", "2.557", "0.821", "16.12", "3.13", "–"),
+}
 START, END = "<!-- scores -->", "<!-- end of scores -->"
 WEIGHTS = "enhance_model.ckpt"
 
@@ -67,11 +76,53 @@ def package(exported, folder, more, yaml=""):
     text = json.dumps(about, indent=2)
     (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
     card = folder / "README.md"
-    page = card.read_text(encoding="utf-8") if card.is_file() else START + END
-    before, _, rest = page.partition(START)
+    if not card.is_file():
+        card.write_text(START + END, encoding="utf-8")
+    replace(card, scores_text(about))
+
+
+def readme_table(folder=FOLDER):
+    """The table of scores in the project's README."""
+    abouts = {
+        name: json.loads((folder / name / "config.json").read_text("utf-8"))
+        for name in ("light", "galdse")
+    }
+    light, galdse = abouts["light"], abouts["galdse"]
+    rows = [
+        ["noisy", "", *_row(light, "noisy")],
+        ["`light`, mask alone", "98,166", *_row(light, "mask alone")],
+        ["**`light`, one step**", _size(light), *_row(light, SYSTEM)],
+        ["`galdse`, one step", _size(galdse), *_row(galdse, SYSTEM)],
+        *([name, *cells] for name, cells in PEERS.items()),
+        ["clean", "", *_row(light, "clean")],
+    ]
+    labels = [LABELS[name] for name in SCORES]
+    return markdown(["", "parameters", *labels], rows)
+
+
+def _size(about):
+    return f"{about['parameters']:,}"
+
+
+def _row(about, signal):
+    trained = trained_on(about["losses"]) - {"level"}
+    ours = signal not in ("noisy", "clean")
+    cells = about["scores"][signal]
+    return [
+        number(cells[name]["mean"]) + " †" * (ours and name in trained)
+        if name in cells
+        else "∞"
+        for name in SCORES
+    ]
+
+
+def replace(page, text):
+    """Put a text between the comments of a page that mark its place."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
-    text = f"{before}{START}\n\n{scores_text(about)}\n\n{END}{after}"
-    card.write_text(text, encoding="utf-8")
+    page.write_text(
+        f"{before}{START}\n\n{text}\n\n{END}{after}", encoding="utf-8"
+    )
 
 
 def main():
@@ -91,6 +142,7 @@ def main():
         more["test_pairs"] = len(results.of(SYSTEM))
     yaml = f"\nauto_steps: {args.auto_steps}\nbf16_keeps_scores: {args.bf16}\n"
     package(args.exported, FOLDER / args.name, more, yaml)
+    replace(README, readme_table())
 
 
 if __name__ == "__main__":
