@@ -91,7 +91,7 @@ class Shell:
             for word in options
         ]
         tiny = {**TINY, "segment_samples": 8064}
-        if "--enhancer" in options:  # One of full size
+        if {"--enhancer", "light"} & {*options}:  # One of full size
             del tiny["enhancer"]
         tiny["output_folder"] = self.place / Path(options[0]).stem
         options += [f"--{key}={value}" for key, value in tiny.items()]

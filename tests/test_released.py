@@ -22,7 +22,9 @@ from galdse_brain.released import DEFAULT, FOLDER, NAMES, packaged
 from galdse_brain.runs import losses_of, start_from
 
 _TOOL = runpy.run_path(str(ROOT / "tools" / "package_weights.py"))
-package, START, END = (_TOOL[name] for name in ("package", "START", "END"))
+package, START, END, readme_table = (
+    _TOOL[name] for name in ("package", "START", "END", "readme_table")
+)
 PARAMETERS = {"light": 316346, "galdse": 4517134}
 
 
@@ -122,6 +124,10 @@ def test_a_folder_of_the_package_is_complete(name, models):
     assert scores_text(about) in card
     for source in ("LibriSpeech", "VCTK", "African Storybook", "CC BY"):
         assert source in card
+
+
+def test_the_readme_shows_the_scores_of_the_configurations():
+    assert readme_table() in (ROOT / "README.md").read_text()
 
 
 def test_the_list_of_models_says_what_each_is_for(capsys):
