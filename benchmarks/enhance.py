@@ -60,11 +60,11 @@ class Setting(NamedTuple):
 
 
 class Callable(torch.nn.Module):
-    """A function where a module is wanted."""
+    """A function in place of a network, under the same condition."""
 
-    def __init__(self, function):
+    def __init__(self, function, net):
         super().__init__()
-        self.forward = function
+        self.forward, self.condition = function, net.condition
 
 
 def enhancer(naive, args):
@@ -78,7 +78,8 @@ def enhancer(naive, args):
     found.pieces = found.pieces._replace(at_once=at_once)
     system = part_with(found.system, "net")
     if naive:
-        system.net = Callable(NaiveNet(system.net.state_dict()))
+        net = system.net
+        system.net = Callable(NaiveNet(net.state_dict()), net)
         found.pieces = Pieces(num_samples=10**12)
     if args.compile:
         system.net = torch.compile(system.net)

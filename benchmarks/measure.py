@@ -1,5 +1,7 @@
 """What the benchmarks share: interleaved timing, memory, markdown tables.
 
+It imports no torch: processes that work without it are measured, too.
+
 Authors
  * The galdse developers
 """
@@ -12,11 +14,14 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy
-import torch
 
-from galdse_brain.cost import MIB, peak_memory
-from galdse_brain.memory import keep_freed_memory
+from galdse_brain.memory import (
+    keep_freed_memory,
+    largest_resident,
+    resident,
+)
 
+MIB = 2**20
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -50,6 +55,8 @@ class Found(NamedTuple):
     seconds: float  # median
     mib: float  # that the first call added to the largest resident size
     output: numpy.ndarray  # of the last call, or None
+    added: float  # MiB, the largest resident size less that before all calls
+    largest: float  # MiB, resident
 
 
 def in_processes(forms, repeats, device="cpu"):
@@ -84,7 +91,7 @@ def in_processes(forms, repeats, device="cpu"):
             name: Found(
                 statistics.median(seconds for seconds, _ in all_[1:]),
                 all_[0][1],
-                pools[name].submit(_output).result(),
+                *pools[name].submit(_finished).result(),
             )
             for name, all_ in runs.items()
         }
@@ -97,6 +104,7 @@ def _prepare(prepare, args, keeps_memory):
     if keeps_memory:
         keep_freed_memory()
     _prepared["call"] = prepare(*args)
+    _prepared["resident"] = resident()
 
 
 def _run(device):
@@ -108,8 +116,10 @@ def _run(device):
     return found
 
 
-def _output():
-    return _prepared["output"]
+def _finished():
+    largest = largest_resident()
+    added = largest - _prepared["resident"]
+    return _prepared["output"], added / MIB, largest / MIB
 
 
 def interleaved(calls, repeats):
@@ -138,7 +148,16 @@ def interleaved(calls, repeats):
 
 def wait(device):
     """Until a GPU has done what it was asked for."""
-    {"cuda": torch.cuda.synchronize}.get(device, lambda: None)()
+    WAIT.get(device, lambda: None)()
+
+
+def _wait_for_cuda():
+    import torch
+
+    torch.cuda.synchronize()
+
+
+WAIT = {"cuda": _wait_for_cuda}
 
 
 def seconds(call, device, repeats):
@@ -155,13 +174,24 @@ def seconds(call, device, repeats):
 
 def highest(device, dtype, repeats=5, size=2048):
     """Operations per second of a square matrix product."""
+    import torch
+
     a, b = torch.randn(2, size, size, device=device, dtype=dtype)
     return 2 * size**3 / seconds(lambda: a @ b, device, repeats)
 
 
 def peak_mib(device="cpu"):
     """Most memory so far in MiB: of this process, on a GPU of its tensors."""
-    return peak_memory(device) / MIB
+    return PEAK.get(device, largest_resident)() / MIB
+
+
+def _peak_of_cuda():
+    from galdse_brain.cost import peak_memory
+
+    return peak_memory("cuda")
+
+
+PEAK = {"cuda": _peak_of_cuda}
 
 
 def table(columns, rows):

@@ -29,7 +29,7 @@ from galdse_brain.cost import processor
 from galdse_brain.inference import GALDSEEnhancement
 from galdse_brain.nets.ncsnpp import NCSNpp
 from galdse_brain.systems.parts import part_with
-from galdse_brain.to_onnx import write_network
+from galdse_brain.to_onnx import EXAMPLE_SIZES, write_network
 
 FRAMES_PER_SECOND = 125
 TRAINING = 8, 256  # Crops and frames of a training step.
@@ -82,14 +82,16 @@ def onnx(net):
     """Ours in ONNX Runtime."""
     import onnxruntime
 
-    names = "x_t", "t", "cond"
+    names = ["x_t", "t", "cond"]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # Its threads wait busily, also while other forms have their turn.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     with TemporaryDirectory() as folder:
         path = f"{folder}/net.onnx"
-        write_network(path, net, dict(zip(names, inputs(1, 16))), "x_0")
+        given = [inputs(*size) for size in EXAMPLE_SIZES]
+        results = [(x_t,) for x_t, *_ in given]
+        write_network(path, net, names, given, ["x_0"], results)
         session = onnxruntime.InferenceSession(path, options)
 
     def call(*given):

@@ -109,6 +109,7 @@ class Step:
         """Forward and backward of a network on what it was last shown."""
         with self.cast():
             outputs = tree_leaves(self.networks[name]())
+        outputs = [output for output in outputs if output is not None]
         total = sum(output.sum() for output in outputs)
         if total.requires_grad:  # Not that of a frozen network.
             total.backward()

@@ -5,8 +5,6 @@ Authors
 """
 
 import platform
-import re
-import resource
 import statistics
 import time
 from collections import Counter
@@ -21,11 +19,10 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from galdse_brain.memory import keep_freed_memory
+from galdse_brain.memory import keep_freed_memory, largest_resident
 from galdse_brain.metrics import SAMPLE_RATE
 
 MIB = 2**20
-PER_RUSAGE = {"Darwin": 1}.get(platform.system(), 1024)  # bytes
 
 
 def lstm_flops(shape, gates, *_, out_shape):
@@ -127,12 +124,7 @@ def _processor_and_threads(_):
 
 
 def _process_memory(_):
-    status = Path("/proc/self/status")
-    if status.exists():  # What is below counts the parent's at the start, too.
-        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
-        return int(found[1]) * 1024
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used * PER_RUSAGE
+    return largest_resident()
 
 
 # By the kind of a device, of which the processor is one of many.

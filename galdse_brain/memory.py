@@ -1,4 +1,4 @@
-"""Memory that a process keeps for its next tensors.
+"""Memory of a process: how much, and what it keeps for its next tensors.
 
 Authors
  * The galdse developers
@@ -7,8 +7,32 @@ Authors
 import ctypes
 import os
 import platform
+import re
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # As in glibc's malloc.h.
+PER_RUSAGE = {"Darwin": 1}.get(platform.system(), 1024)  # bytes
+
+
+def resident():
+    """Bytes that the process holds now, where not said those held so far."""
+    return _status("VmRSS")
+
+
+def largest_resident():
+    """Most bytes that the process held so far."""
+    return _status("VmHWM")
+
+
+def _status(name):
+    status = Path("/proc/self/status")
+    if status.exists():  # What is below counts the parent's at the start, too.
+        found = re.search(rf"{name}:\s*(\d+) kB", status.read_text())
+        return int(found[1]) * 1024
+    import resource  # Not everywhere.
+
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used * PER_RUSAGE
 
 
 def keep_freed_memory():

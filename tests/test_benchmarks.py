@@ -14,7 +14,11 @@ from galdse_brain.samplers import euler_maruyama
 from galdse_brain.systems.few_steps import FewSteps
 
 sys.path.append(str(ROOT / "benchmarks"))
+from enhance import Setting, prepared  # noqa: E402
+from light import SLOW  # noqa: E402
+from light import main as measure_light  # noqa: E402
 from naive import NaiveNet  # noqa: E402
+from pieces import compared, cuts  # noqa: E402
 from steps import Row, chosen, measured, walker  # noqa: E402
 
 # Not imported: the recipe has a module of this name, too.
@@ -82,3 +86,34 @@ def test_the_rule_is_found_in_any_system_that_walks(tiny):
         ValueError, match="predictor_corrector.* does not walk by"
     ):
         walker(model)
+
+
+def test_the_light_model_is_measured_in_every_form(exported, capfd):
+    pytest.importorskip("onnxruntime", reason="the extra [onnx] is missing")
+    pytest.importorskip("onnx", reason="the extra [onnx] is missing")
+    models = ["--model", str(exported), "--against", str(exported)]
+    short = ["--seconds", "0.5", "--repeats", "1", "--pieces", "4096"]
+    measure_light([*models, *short])
+    lines = capfd.readouterr().out.splitlines()[4:]
+    cells = [line.strip("| ").split(" | ") for line in lines]
+    assert len(cells) == 5 and cells[-1][0] == SLOW
+    assert float(cells[-1][2]) == 1
+    assert all(float(factor) > 0 for _, factor, *_ in cells)
+    in_all = [float(row[-1]) for row in cells]
+    assert max(in_all[2:4]) < min(in_all[:2])  # Without torch.
+
+
+def test_pieces_are_compared_with_one_pass(tiny):
+    noisy, clean = 0.1 * torch.randn(2, 24000)
+    pieces = cuts(tiny.mods.enhance_model, 24000, [8192], [0, 4096, 8192])
+    assert len(pieces) == 4  # Twice half a piece of context.
+    one, _, bare, around = compared(tiny, pieces, noisy, clean)
+    assert one[2:5] == ("1.00", "inf", "inf")
+    assert float(bare[2]) < float(around[2]) < 2
+    assert float(bare[4]) > 0
+
+
+@pytest.mark.parametrize("naive", [False, True])
+def test_whole_enhancers_are_measured_against_the_textbook_form(naive):
+    args = SimpleNamespace(model=None, batch=1, device="cpu", compile=False)
+    prepared(naive, Setting(1, 1, "fp32", 1), args)()
