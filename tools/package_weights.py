@@ -9,8 +9,8 @@ weights in half precision and, in config.json, the scores of a test (what
 `galdse evaluate --model` or `train.py` has written), what an enhancement
 costs, and a line on what the model is for; and tables of scores into its card
 and the README, between the comments that mark their places. The rest of a card
-is written by hand. `benchmarks/steps.py` finds on validation pairs how few steps keep the
-scores, and whether bf16 does.
+is written by hand. `benchmarks/steps.py` finds on validation pairs how few
+steps keep the scores, and whether bf16 does.
 
 Authors
  * The galdse developers
