@@ -5,7 +5,9 @@
 
 That script called the layers otherwise, kept both convolutions of the
 denoiser's planes in one, counted steps from 1, and gave the guidance a
-spectrogram that is not scaled.
+spectrogram that is not scaled. tools/light_stable.pt holds, in half precision
+and under its names, the weights of the packaged model before its learning rate
+fell: what training goes on from (its ``--init``).
 
 Authors
  * The galdse developers
