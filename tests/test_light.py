@@ -185,7 +185,7 @@ def test_weights_of_the_first_script_become_ours_and_nothing_is_left_over():
 
 
 def test_pieces_of_the_packaged_model_are_near_one_pass():
-    """35 dB asks for speech; the level is kept to a twentieth of a dB."""
+    """By 30 dB where a voice is synthetic, and in level by 0.05 dB."""
     from recipe_runs import voice
 
     model = GALDSEEnhancement.from_hparams("light")

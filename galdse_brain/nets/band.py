@@ -20,6 +20,7 @@ from galdse_brain.nets.guidance import Guidance
 BINS, LOW, HIGH = 256, 64, 64  # Bins; those that stay; bands of the others.
 BIN_WIDTH = 16000 / 510  # Hz
 PLACES = (LOW + HIGH) // 4
+NUM_BLOCKS = 2  # Dual paths of a network.
 
 
 def erb_number(frequency):
@@ -246,8 +247,6 @@ class Body(nn.Module):
         Units of each GRU and direction.
     fine_channels : int
         Channels at full resolution.
-    num_blocks : int
-        Dual-path blocks.
     causal : bool
         See no later frame than the next one.
     join : torch.nn.Module, optional
@@ -260,7 +259,6 @@ class Body(nn.Module):
         channels,
         hidden_size,
         fine_channels,
-        num_blocks,
         causal,
         join=None,
     ):
@@ -274,7 +272,7 @@ class Body(nn.Module):
         self.act_3 = activation(channels)
         self.join = join or nn.Identity()
         self.blocks = nn.ModuleList(
-            DualPath(channels, hidden_size, causal) for _ in range(num_blocks)
+            DualPath(channels, hidden_size, causal) for _ in range(NUM_BLOCKS)
         )
         self.unmix = Conv(2 * channels, channels, 3, groups=4, **how)
         self.act_4 = activation(channels)
@@ -346,8 +344,6 @@ class BandGuidance(nn.Module):
         Units of each GRU and direction.
     alpha : float
         Exponent of the spectrogram's compression.
-    num_blocks : int
-        Dual-path blocks.
     causal : bool
         Whether no frame depends on a later one than the next; with window and
         hop of the light model that is a delay of 40 ms.
@@ -368,7 +364,6 @@ torch.Size([1, 8, 32, 32]))
         channels=32,
         hidden_size=32,
         alpha=0.5,
-        num_blocks=2,
         causal=False,
     ):
         super().__init__()
@@ -376,7 +371,7 @@ torch.Size([1, 8, 32, 32]))
         self.causal = causal
         self.num_features = channels
         self.planes = Planes(3, channels // 2, 16, bias=True, causal=causal)
-        self.body = Body(3, channels, hidden_size, 16, num_blocks, causal)
+        self.body = Body(3, channels, hidden_size, 16, causal)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, y, past=None):
@@ -423,8 +418,6 @@ class BandDenoiser(nn.Module):
         Channels of the guidance's features.
     num_steps : int
         Steps of the path.
-    num_blocks : int
-        Dual-path blocks.
     causal : bool
         As of the guidance.
 
@@ -445,7 +438,6 @@ class BandDenoiser(nn.Module):
         hidden_size=48,
         num_features=32,
         num_steps=6,
-        num_blocks=2,
         causal=False,
     ):
         super().__init__()
@@ -456,7 +448,7 @@ class BandDenoiser(nn.Module):
         self.features = nn.Linear(num_features, channels)
         self.step = nn.Embedding(num_steps, channels)
         join = nn.Linear(channels, channels, bias=False)
-        self.body = Body(6, channels, hidden_size, 8, num_blocks, causal, join)
+        self.body = Body(6, channels, hidden_size, 8, causal, join)
         self.body.start_at_zero()
         self.to(memory_format=torch.channels_last)
 
